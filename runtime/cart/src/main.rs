@@ -1,0 +1,2 @@
+//! runtime/cart
+fn main() {}

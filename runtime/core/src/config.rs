@@ -1,0 +1,174 @@
+//! `configs/carts/*.toml`: everything that belongs to the site.
+
+use serde::{Deserialize, Serialize};
+
+/// A cart's configuration. Complete or not loaded: no key has a default.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CartConfig {
+    /// Which engine may serve.
+    pub engine: EngineConfig,
+    /// Which packages may be loaded.
+    pub package: PackageConfig,
+    /// Queues and windows.
+    pub pipeline: PipelineConfig,
+    /// The page and the WebSocket.
+    pub serve: ServeConfig,
+}
+
+/// Which engine may serve.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EngineConfig {
+    /// Providers in order of preference. `CPU` in this version.
+    pub providers: Vec<String>,
+    /// What to do when the first provider cannot serve.
+    pub policy: Policy,
+    /// Threads of one graph run, 1 to 64.
+    pub intra_op_threads: usize,
+}
+
+/// What to do when the preferred provider cannot serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Policy {
+    /// Fail.
+    Strict,
+    /// Use the next one and say so in every event.
+    Degrade,
+}
+
+/// Which packages may be loaded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PackageConfig {
+    /// Load a package without a signature; the page then shows a banner.
+    pub allow_unsigned: bool,
+}
+
+/// Queues and windows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PipelineConfig {
+    /// Frames the ring between source and assembler holds, 2 to 1024.
+    pub ring_frames: usize,
+    /// Largest frame accepted, bytes. The pool allocates `ring_frames + 4` of the source's size.
+    pub max_frame_bytes: usize,
+    /// How long after its newest frame an estimate may be shown, milliseconds, 100 to 60000.
+    pub valid_for_millis: u64,
+    /// Longest time between the two segments of a head, milliseconds.
+    pub max_segment_gap_millis: u64,
+    /// Events a reader may lag behind before the oldest is dropped and counted, 16 to 65536.
+    pub event_queue: usize,
+}
+
+/// The page and the WebSocket.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServeConfig {
+    /// Address to listen on. Loopback only in this version.
+    pub address: String,
+    /// JPEG quality of the page's image, 1 to 100.
+    pub jpeg_quality: u8,
+}
+
+/// Why a configuration does not load.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ConfigError {
+    /// What, expected, found; the caller adds the path.
+    pub message: String,
+}
+
+/// The configuration of the demo, embedded.
+pub const DEMO_TOML: &str = include_str!("../../../configs/carts/demo.toml");
+
+impl CartConfig {
+    /// Reads and checks a configuration.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for TOML that does not parse, unknown or missing keys, values out of range.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text).map_err(|e| ConfigError {
+            message: e.to_string().trim_end().to_owned(),
+        })?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// The demo's configuration.
+    ///
+    /// # Errors
+    /// Never in a released build: a test parses the embedded text.
+    pub fn demo() -> Result<Self, ConfigError> {
+        Self::parse(DEMO_TOML)
+    }
+
+    /// First 12 hex digits of the SHA-256 of the effective configuration.
+    pub fn hash12(&self) -> String {
+        let text = serde_json::to_string(self).unwrap_or_default();
+        crate::hash::sha256_hex(text.as_bytes())[..12].to_owned()
+    }
+
+    fn validate(&self) -> Result<(), ConfigError> {
+        let p = &self.pipeline;
+        range("engine.intra_op_threads", self.engine.intra_op_threads as u64, 1, 64)?;
+        range("pipeline.ring_frames", p.ring_frames as u64, 2, 1024)?;
+        range("pipeline.max_frame_bytes", p.max_frame_bytes as u64, 1, 1 << 30)?;
+        range("pipeline.valid_for_millis", p.valid_for_millis, 100, 60_000)?;
+        range("pipeline.max_segment_gap_millis", p.max_segment_gap_millis, 0, 60_000)?;
+        range("pipeline.event_queue", p.event_queue as u64, 16, 65_536)?;
+        range("serve.jpeg_quality", self.serve.jpeg_quality.into(), 1, 100)?;
+        if self.engine.providers != ["CPU"] {
+            return Err(ConfigError {
+                message: format!(
+                    "engine.providers: expected [\"CPU\"] in this version, found {:?}",
+                    self.engine.providers
+                ),
+            });
+        }
+        let address: Result<std::net::SocketAddr, _> = self.serve.address.parse();
+        if !address.is_ok_and(|a| a.ip().is_loopback()) {
+            return Err(ConfigError {
+                message: format!(
+                    "serve.address: expected a loopback address and port, found {:?}",
+                    self.serve.address
+                ),
+            });
+        }
+        Ok(())
+    }
+}
+
+fn range(key: &str, value: u64, low: u64, high: u64) -> Result<(), ConfigError> {
+    if (low..=high).contains(&value) {
+        return Ok(());
+    }
+    Err(ConfigError {
+        message: format!("{key}: expected {low} to {high}, found {value}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_embedded_demo_config_loads() {
+        CartConfig::demo().unwrap();
+    }
+
+    #[test]
+    fn an_unknown_key_is_named() {
+        let text = DEMO_TOML.replace("ring_frames", "ring_framez");
+        let error = CartConfig::parse(&text).unwrap_err();
+        assert!(error.message.contains("ring_framez"), "{error}");
+    }
+
+    #[test]
+    fn a_value_out_of_range_is_named() {
+        let text = DEMO_TOML.replace("ring_frames = 32", "ring_frames = 1");
+        let error = CartConfig::parse(&text).unwrap_err();
+        assert_eq!(error.message, "pipeline.ring_frames: expected 2 to 1024, found 1");
+    }
+}

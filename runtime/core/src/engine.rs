@@ -1,0 +1,78 @@
+//! What the pipeline asks of an inference engine.
+//!
+//! Guarantees asked for: one thread owns an engine; calls return only when the result is there;
+//! a slot's tokens stay valid until the slot is written again. Not asked for: cancelling a call.
+
+use std::sync::Arc;
+
+/// Why an engine could not answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The runtime library or a graph failed; the message is the library's own.
+    #[error("{what} failed: {message}")]
+    Failed {
+        /// Which call, for example `encoder`.
+        what: String,
+        /// What the library said.
+        message: String,
+    },
+    /// An input does not have the shape the package declares.
+    #[error("{what}: expected {expected}, found {found}")]
+    Shape {
+        /// Which tensor.
+        what: String,
+        /// Declared shape in words.
+        expected: String,
+        /// Shape given.
+        found: String,
+    },
+    /// A slot that holds no tokens was read.
+    #[error("token slot {slot} holds no tokens")]
+    EmptySlot {
+        /// The slot.
+        slot: usize,
+    },
+}
+
+/// What is running behind an [`Engine`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineInfo {
+    /// Provider, for example `CPU`.
+    pub provider: String,
+    /// Library name and version, for example `onnxruntime 1.28.0`.
+    pub library: String,
+}
+
+/// An encoder, its heads, and a ring of token slots between them.
+pub trait Engine: Send {
+    /// What is running.
+    fn info(&self) -> EngineInfo;
+
+    /// Number of token slots.
+    fn slots(&self) -> usize;
+
+    /// Encodes one clip into `slot`.
+    ///
+    /// # Shapes
+    /// - `tubelets`: one block per tubelet in time order, each `[tokens_per_tubelet, row]` f32,
+    ///   row in (channel, frame in tubelet, y, x) order. Token order is tubelet, row, column.
+    ///
+    /// # Errors
+    /// [`EngineError::Shape`], [`EngineError::Failed`]. The slot then holds no tokens.
+    fn encode(&mut self, tubelets: &[Arc<Vec<f32>>], slot: usize) -> Result<(), EngineError>;
+
+    /// Runs head `name` on the concatenated tokens of `slots`, in that order, and appends its raw
+    /// output (logits or z-score) to `out` after clearing it.
+    ///
+    /// # Errors
+    /// [`EngineError::EmptySlot`], [`EngineError::Failed`].
+    fn head(&mut self, name: &str, slots: &[usize], out: &mut Vec<f32>) -> Result<(), EngineError>;
+
+    /// Copies the tokens `[tokens, dim]` of `slot` into `out` after clearing it. For parity, not
+    /// for the live path.
+    ///
+    /// # Errors
+    /// [`EngineError::EmptySlot`], [`EngineError::Failed`].
+    fn tokens(&mut self, slot: usize, out: &mut Vec<f32>) -> Result<(), EngineError>;
+}

@@ -1,0 +1,320 @@
+//! The wire schema: what every reader (file, WebSocket, C ABI) is told.
+//!
+//! One schema, three carriers. A line of `--events FILE`, a text message of the WebSocket and a
+//! struct of the C ABI carry the same facts. Times are nanoseconds of the session's monotonic
+//! clock; under `--pace max` that clock is capture time and the fields named `age_*` and `sent_*`
+//! are absent.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Version of the event schema. Minor additions keep it; a changed meaning raises it.
+pub const SCHEMA: u32 = 1;
+
+/// One message to every reader.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Event {
+    /// One clip, evaluated or refused.
+    Estimate(Box<Estimate>),
+    /// Something about the session changed, or its counters are due.
+    State(Box<State>),
+    /// The last event of a session.
+    Summary(Box<Summary>),
+}
+
+/// What one clip led to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Clip number, counted from 0 over evaluated and refused clips alike.
+    pub clip: u64,
+    /// Provider that ran the graphs, for example `CPU`.
+    pub provider: String,
+    /// Package id and the first 12 hex digits of its hash, `id@hash`.
+    pub package: String,
+    /// First 12 hex digits of the effective config's SHA-256.
+    pub config: String,
+    /// When the event left the pipeline. Absent under `--pace max`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sent_nanos: Option<i64>,
+    /// Head outputs as the graph gave them. Absent when the clip was refused before inference.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub raw: Option<Raw>,
+    /// Which echo view this is.
+    pub view: Output<ViewValue>,
+    /// Left ventricular ejection fraction.
+    pub lvef: Output<LvefValue>,
+    /// Image signal meter. OFF until a signal meter exists.
+    pub signal: Output<SignalValue>,
+}
+
+/// Head outputs as the graph gave them, by head.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Raw {
+    /// View logits, in the order of the package's labels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub view: Option<Vec<f32>>,
+    /// Standardised EF (z-score). Absent when the head was not run for this clip.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lvef: Option<Vec<f32>>,
+}
+
+/// One output of an estimate: a value, or the reason why there is none.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Output<T> {
+    /// Whether there is a value and what it is worth.
+    pub status: Status,
+    /// Why there is no value. Present (not null) exactly when `status` is WITHHELD.
+    pub reason: Option<Reason>,
+    /// The value. Absent unless `status` is VALUE or DEMONSTRATION.
+    #[serde(skip_serializing_if = "Option::is_none", default = "Option::default")]
+    pub value: Option<T>,
+    /// The frames behind it.
+    pub evidence: Evidence,
+    /// Past this instant any reader blanks the value by itself. Null without a value.
+    pub valid_until_nanos: Option<i64>,
+}
+
+impl<T> Output<T> {
+    /// An output without value and without reason: OFF or NOT_DUE.
+    pub fn quiet(status: Status) -> Self {
+        Self {
+            status,
+            reason: None,
+            value: None,
+            evidence: Evidence::default(),
+            valid_until_nanos: None,
+        }
+    }
+
+    /// An output withheld for `reason`, with the frames that were looked at.
+    pub fn withheld(reason: Reason, evidence: Evidence) -> Self {
+        Self {
+            status: Status::Withheld,
+            reason: Some(reason),
+            value: None,
+            evidence,
+            valid_until_nanos: None,
+        }
+    }
+
+    /// True when a reader may show the value (as what `status` says it is).
+    pub fn has_value(&self) -> bool {
+        matches!(self.status, Status::Value | Status::Demonstration)
+    }
+}
+
+/// Whether an output carries a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Status {
+    /// A value the package may give.
+    Value,
+    /// No value; `reason` says why.
+    Withheld,
+    /// The head was not due for this clip.
+    NotDue,
+    /// Switched off, or not in the package.
+    Off,
+    /// A value of an untrained or simulation-trained package: shows the path, means nothing.
+    Demonstration,
+}
+
+/// Why there is no value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Reason {
+    /// Not enough evidence yet.
+    WarmingUp,
+    /// The image does not change.
+    Frozen,
+    /// The scanner replays a stored loop.
+    ReviewLoop,
+    /// Frames are missing for longer than the package allows.
+    Gap,
+    /// A frame's time stamp cannot be right.
+    BadTimestamp,
+    /// The imaging sector or the frame's size changed within the evidence.
+    SectorChanged,
+    /// The image is mirrored or upside down against the site setting.
+    Orientation,
+    /// Colour Doppler is on.
+    ColourOn,
+    /// Not an ultrasound image.
+    NotUltrasound,
+    /// Outside what the package permits.
+    NotPermitted,
+    /// Too little image signal.
+    LowSignal,
+    /// The view is not one the head accepts.
+    WrongView,
+    /// The view is not certain enough.
+    Uncertain,
+    /// The rhythm does not allow a number.
+    Rhythm,
+    /// The number lies outside the range the package may give.
+    OutOfRange,
+    /// The package has no calibration for this.
+    Uncalibrated,
+    /// The evidence is older than a number may be.
+    Stale,
+    /// A new exam began.
+    NewExam,
+    /// The engine failed or gave no finite number.
+    EngineDown,
+    /// Withheld by the degradation ladder.
+    Degraded,
+}
+
+/// The frames behind an output.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Clips used, oldest first.
+    pub segments: Vec<Segment>,
+    /// Age of the newest frame when the event was sent. Absent under `--pace max`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub age_newest_nanos: Option<i64>,
+    /// Age of the oldest frame when the event was sent. Absent under `--pace max`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub age_oldest_nanos: Option<i64>,
+}
+
+/// One clip as evidence.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Segment {
+    /// Number of the clip's first frame.
+    pub first_frame: u64,
+    /// Number of the clip's last frame.
+    pub last_frame: u64,
+    /// Capture time of the first frame.
+    pub first_capture_nanos: i64,
+    /// Capture time of the last frame.
+    pub last_capture_nanos: i64,
+    /// Number of the imaging sector (or frame geometry) all frames share.
+    pub sector: u32,
+    /// One-clip view label, when the view head ran on this clip.
+    pub view: Option<String>,
+    /// True when the clip runs across the seam of a looped source.
+    pub seam: bool,
+}
+
+/// Value of the `view` output.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ViewValue {
+    /// The most probable label.
+    pub label: String,
+    /// Softmax over the package's labels, in their order.
+    pub probabilities: Vec<f32>,
+}
+
+/// Value of the `lvef` output.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LvefValue {
+    /// Ejection fraction in percent, never clamped.
+    pub percent: f32,
+}
+
+/// Value of the `signal` output.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SignalValue {
+    /// 0 (nothing to see) to 1.
+    pub meter: f32,
+}
+
+/// A change of the session, or its counters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// What this event reports.
+    pub state: StateKind,
+    /// Capture time it refers to.
+    pub at_nanos: i64,
+    /// One plain sentence for a person.
+    pub detail: String,
+    /// Where every frame went, as of this event. Absent in STARTED.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counters: Option<Counters>,
+    /// What is running. Present in STARTED.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionInfo>,
+}
+
+/// What a [`State`] event reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum StateKind {
+    /// The session serves; `session` says what.
+    Started,
+    /// Counters, once per second of capture time.
+    Counters,
+    /// The geometry of the frames changed; windows were cleared.
+    SectorChanged,
+    /// The engine failed; estimates are withheld.
+    EngineDown,
+    /// The source gave its last frame.
+    SourceEnded,
+}
+
+/// What is running, for the page's banner and a log's first line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SessionInfo {
+    /// `id@hash` as in [`Estimate::package`].
+    pub package: String,
+    /// First line of the package's card.
+    pub card: String,
+    /// `untrained`, `simulated` or `clinical`.
+    pub trained: String,
+    /// Encoder in words, for example `ViT dim 192, depth 6, heads 3, 112x112, 16 frames`.
+    pub model: String,
+    /// Provider that runs the graphs.
+    pub provider: String,
+    /// ONNX Runtime library version.
+    pub library: String,
+    /// View labels in order.
+    pub labels: Vec<String>,
+    /// What the page must say all the time (unsigned, untrained), one sentence each.
+    pub banners: Vec<String>,
+    /// Config hash as in [`Estimate::config`].
+    pub config: String,
+    /// Echocart's version.
+    pub version: String,
+}
+
+/// Where every frame went. `captured == used + unused + dropped_ring_full + sum(rejected) +
+/// in_flight` holds in every snapshot.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Frames handed in.
+    pub captured: u64,
+    /// Frames in a clip that was inferred.
+    pub used: u64,
+    /// Frames that left the window otherwise.
+    pub unused: u64,
+    /// Frames that found the ring full.
+    pub dropped_ring_full: u64,
+    /// Frames refused, by reason.
+    pub rejected: BTreeMap<Reason, u64>,
+    /// Frames still held, counted from their leases.
+    pub in_flight: u64,
+    /// Clips evaluated, superseded or refused are counted apart from frames.
+    pub clips_superseded: u64,
+}
+
+/// The last event of a session.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Where every frame went.
+    #[serde(flatten)]
+    pub counters: Counters,
+    /// `estimate` events sent.
+    pub estimates: u64,
+    /// Estimates with VALUE or DEMONSTRATION, by output name.
+    pub values: BTreeMap<String, u64>,
+    /// Events that a full queue lost before a reader took them.
+    pub events_dropped: u64,
+}
