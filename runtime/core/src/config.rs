@@ -112,11 +112,26 @@ impl CartConfig {
 
     fn validate(&self) -> Result<(), ConfigError> {
         let p = &self.pipeline;
-        range("engine.intra_op_threads", self.engine.intra_op_threads as u64, 1, 64)?;
+        range(
+            "engine.intra_op_threads",
+            self.engine.intra_op_threads as u64,
+            1,
+            64,
+        )?;
         range("pipeline.ring_frames", p.ring_frames as u64, 2, 1024)?;
-        range("pipeline.max_frame_bytes", p.max_frame_bytes as u64, 1, 1 << 30)?;
+        range(
+            "pipeline.max_frame_bytes",
+            p.max_frame_bytes as u64,
+            1,
+            1 << 30,
+        )?;
         range("pipeline.valid_for_millis", p.valid_for_millis, 100, 60_000)?;
-        range("pipeline.max_segment_gap_millis", p.max_segment_gap_millis, 0, 60_000)?;
+        range(
+            "pipeline.max_segment_gap_millis",
+            p.max_segment_gap_millis,
+            0,
+            60_000,
+        )?;
         range("pipeline.event_queue", p.event_queue as u64, 16, 65_536)?;
         range("serve.jpeg_quality", self.serve.jpeg_quality.into(), 1, 100)?;
         if self.engine.providers != ["CPU"] {
@@ -169,6 +184,9 @@ mod tests {
     fn a_value_out_of_range_is_named() {
         let text = DEMO_TOML.replace("ring_frames = 32", "ring_frames = 1");
         let error = CartConfig::parse(&text).unwrap_err();
-        assert_eq!(error.message, "pipeline.ring_frames: expected 2 to 1024, found 1");
+        assert_eq!(
+            error.message,
+            "pipeline.ring_frames: expected 2 to 1024, found 1"
+        );
     }
 }

@@ -299,12 +299,12 @@ pub struct Counters {
     pub rejected: BTreeMap<Reason, u64>,
     /// Frames still held, counted from their leases.
     pub in_flight: u64,
-    /// Clips evaluated, superseded or refused are counted apart from frames.
+    /// Clips that a newer one replaced before they were inferred.
     pub clips_superseded: u64,
 }
 
 /// The last event of a session.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// [`SCHEMA`].
     pub schema: u32,

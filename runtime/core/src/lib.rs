@@ -3,10 +3,22 @@
 //! No native dependency, no async, no `unsafe`. The map is `ARCHITECTURE.md`.
 #![forbid(unsafe_code)]
 
+mod assembler;
+pub mod clip;
+pub mod clock;
 pub mod config;
+pub mod dump;
 pub mod engine;
 pub mod events;
 pub mod frame;
+pub mod grid;
 pub mod hash;
+mod inference;
+pub mod judge;
+pub mod ledger;
 pub mod manifest;
+mod outbox;
 pub mod package;
+pub mod preprocess;
+pub mod ring;
+pub mod session;

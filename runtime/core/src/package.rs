@@ -87,16 +87,20 @@ impl Package {
             source,
         })?;
         if !allow_unsigned {
-            return Err(PackageError::Unsigned { path: dir.to_owned() });
+            return Err(PackageError::Unsigned {
+                path: dir.to_owned(),
+            });
         }
         let manifest: Manifest = toml::from_str(&text).map_err(|e| PackageError::Syntax {
             path: path.clone(),
             message: e.to_string().trim_end().replace('\n', " "),
         })?;
-        manifest.validate().map_err(|error| PackageError::Manifest {
-            path: path.clone(),
-            error,
-        })?;
+        manifest
+            .validate()
+            .map_err(|error| PackageError::Manifest {
+                path: path.clone(),
+                error,
+            })?;
         for (name, entry) in &manifest.files {
             let path = dir.join(name);
             let found = match std::fs::symlink_metadata(&path) {
@@ -108,10 +112,11 @@ impl Package {
             if !found.is_empty() {
                 return Err(PackageError::Missing { path, found });
             }
-            let (sha256, bytes) = hash::sha256_file(&path).map_err(|source| PackageError::Read {
-                path: path.clone(),
-                source,
-            })?;
+            let (sha256, bytes) =
+                hash::sha256_file(&path).map_err(|source| PackageError::Read {
+                    path: path.clone(),
+                    source,
+                })?;
             if bytes != entry.bytes {
                 return Err(PackageError::Altered {
                     path,

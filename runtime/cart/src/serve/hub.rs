@@ -1,0 +1,152 @@
+//! Where the pipeline's threads and the page's readers meet.
+
+use axum::body::Bytes;
+use axum::extract::ws::Utf8Bytes;
+use echocart_core::events::{Event, StateKind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{broadcast, watch};
+
+const EVENT_QUEUE: usize = 256;
+const FRAME_HEADER_BYTES: usize = 16;
+
+/// Hands events and images from the pipeline's threads to every reader. Clones share one hub.
+///
+/// # Real-time
+/// No call waits for a reader. An event takes a lock that is held for a few copies of a pointer.
+#[derive(Debug, Clone)]
+pub struct Hub {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    newest: Mutex<Newest>,
+    events: broadcast::Sender<Utf8Bytes>,
+    frames: watch::Sender<Bytes>,
+    previews_skipped: AtomicU64,
+}
+
+/// The events that a reader needs in order to start in the middle of a session.
+#[derive(Debug, Clone, Default)]
+struct Newest {
+    started: Option<Utf8Bytes>,
+    counters: Option<Utf8Bytes>,
+    estimate: Option<Utf8Bytes>,
+    source_ended: Option<Utf8Bytes>,
+    summary: Option<Utf8Bytes>,
+}
+
+/// What one reader gets: the events so far that still count, then everything new.
+#[derive(Debug)]
+pub(super) struct Subscription {
+    /// In the order in which they were sent by kind: session, counters, estimate, end.
+    pub(super) so_far: Vec<Utf8Bytes>,
+    /// Bounded; a reader further behind is told that it lagged.
+    pub(super) events: broadcast::Receiver<Utf8Bytes>,
+    /// Only ever the newest image.
+    pub(super) frames: watch::Receiver<Bytes>,
+}
+
+impl Hub {
+    /// Makes a hub without readers.
+    pub fn new() -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                newest: Mutex::default(),
+                events: broadcast::Sender::new(EVENT_QUEUE),
+                frames: watch::Sender::new(Bytes::new()),
+                previews_skipped: AtomicU64::new(0),
+            }),
+        }
+    }
+
+    /// Sends `event` to every reader and keeps it for later ones while it is the newest of its
+    /// kind.
+    pub fn event(&self, event: &Event) {
+        let Ok(text) = serde_json::to_string(event) else {
+            return;
+        };
+        let text = Utf8Bytes::from(text);
+        let mut newest = self
+            .shared
+            .newest
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        newest.keep(event, &text);
+        let _ = self.shared.events.send(text);
+    }
+
+    /// True when at least one reader is connected. May change at any time.
+    pub fn wants_frames(&self) -> bool {
+        self.shared.frames.receiver_count() > 0
+    }
+
+    /// Offers an image to every reader; one that has not taken the image before skips that.
+    pub fn frame(&self, jpeg: &[u8], frame_number: u64, capture_nanos: i64) {
+        let mut message = Vec::with_capacity(FRAME_HEADER_BYTES + jpeg.len());
+        message.extend_from_slice(&frame_number.to_le_bytes());
+        message.extend_from_slice(&capture_nanos.to_le_bytes());
+        message.extend_from_slice(jpeg);
+        self.shared.frames.send_replace(message.into());
+    }
+
+    pub(super) fn preview_skipped(&self) {
+        self.shared.previews_skipped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn previews_skipped(&self) -> u64 {
+        self.shared.previews_skipped.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn subscribe(&self) -> Subscription {
+        let newest = self
+            .shared
+            .newest
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        Subscription {
+            so_far: newest.in_order(),
+            events: self.shared.events.subscribe(),
+            frames: self.shared.frames.subscribe(),
+        }
+    }
+}
+
+impl Newest {
+    fn keep(&mut self, event: &Event, text: &Utf8Bytes) {
+        match event {
+            Event::Estimate(_) => self.estimate = Some(text.clone()),
+            Event::Summary(_) => self.summary = Some(text.clone()),
+            Event::State(state) => {
+                if state.counters.is_some() {
+                    self.counters = Some(text.clone());
+                }
+                match state.state {
+                    StateKind::Started => {
+                        *self = Self {
+                            started: Some(text.clone()),
+                            ..Self::default()
+                        }
+                    }
+                    StateKind::SourceEnded => self.source_ended = Some(text.clone()),
+                    StateKind::Counters | StateKind::SectorChanged | StateKind::EngineDown => {}
+                }
+            }
+        }
+    }
+
+    fn in_order(&self) -> Vec<Utf8Bytes> {
+        [
+            &self.started,
+            &self.counters,
+            &self.estimate,
+            &self.source_ended,
+            &self.summary,
+        ]
+        .into_iter()
+        .flatten()
+        .cloned()
+        .collect()
+    }
+}

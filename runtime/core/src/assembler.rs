@@ -1,0 +1,451 @@
+//! The assembler thread: frames from the ring become clips for the inference thread.
+//!
+//! Guarantees: every frame taken ends exactly once as used, unused or rejected, or is counted as
+//! in flight; a snapshot's identity holds at every instant because one thread does the counting.
+
+use crate::clip::{BlockPool, Clip, FrameRef, Tubelet, Window, segment};
+use crate::clock::{self, Pace};
+use crate::events::{Counters, Event, Reason, SCHEMA, State, StateKind};
+use crate::frame::{FrameMeta, PixelFormat};
+use crate::grid::{Candidate, Grid, Verdict};
+use crate::inference::Context;
+use crate::ledger::Ledger;
+use crate::manifest::Encoder;
+use crate::outbox::Outbox;
+use crate::preprocess::Preprocessor;
+use crate::ring::{FrameConsumer, Queued};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Longest sleep without a frame: how soon a stop, a gap or a returned clip is noticed.
+const IDLE: Duration = Duration::from_millis(20);
+const COUNTERS_EVERY_NANOS: i64 = 1_000_000_000;
+
+/// The channels between assembler and inference thread.
+pub(crate) struct Handoff {
+    pub clips: Sender<Clip>,
+    /// The same queue from the other end, to take back a clip that a newer one replaces.
+    pub superseded: Receiver<Clip>,
+    pub returns: Receiver<Clip>,
+}
+
+/// Counters that other threads may read, as of the newest decision.
+pub(crate) type Snapshot = Arc<Mutex<Counters>>;
+
+pub(crate) struct Assembler {
+    context: Arc<Context>,
+    encoder: Encoder,
+    hop_tubelets: u64,
+    frames: FrameConsumer,
+    handoff: Handoff,
+    outbox: Outbox,
+    stop: Arc<AtomicBool>,
+    snapshot: Snapshot,
+
+    preprocessor: Preprocessor,
+    grid: Grid,
+    ledger: Ledger,
+    blocks: BlockPool,
+    window: Window,
+    spare_clips: Vec<Clip>,
+    verdicts: Vec<Verdict>,
+    waiting: Vec<(Queued, u32)>,
+    engine_gone: bool,
+    open: Option<Tubelet>,
+    tubelets: u64,
+    clips: u64,
+    outstanding: usize,
+    clips_superseded: u64,
+    geometry: Option<(u32, u32, PixelFormat)>,
+    sector: u32,
+    newest_nanos: Option<i64>,
+    counters_due_nanos: Option<i64>,
+}
+
+impl Assembler {
+    pub fn new(
+        context: Arc<Context>,
+        preprocessor: Preprocessor,
+        frames: FrameConsumer,
+        handoff: Handoff,
+        outbox: Outbox,
+        stop: Arc<AtomicBool>,
+        snapshot: Snapshot,
+    ) -> Self {
+        let encoder = context.manifest.encoder.clone();
+        let sampling = context.manifest.sampling.clone();
+        Self {
+            hop_tubelets: (sampling.hop_slots / encoder.tubelet_frames) as u64,
+            frames,
+            handoff,
+            outbox,
+            stop,
+            snapshot,
+            preprocessor,
+            grid: Grid::new(&sampling, encoder.frames),
+            ledger: Ledger::default(),
+            blocks: BlockPool::new(encoder.tokens_per_tubelet() * encoder.row()),
+            window: Window::new(encoder.tubelets()),
+            spare_clips: Vec::new(),
+            verdicts: Vec::new(),
+            waiting: Vec::new(),
+            engine_gone: false,
+            open: None,
+            tubelets: 0,
+            clips: 0,
+            outstanding: 0,
+            clips_superseded: 0,
+            geometry: None,
+            sector: 0,
+            newest_nanos: None,
+            counters_due_nanos: None,
+            context,
+            encoder,
+        }
+    }
+
+    /// Runs until the source is closed and everything is settled, or until it is stopped.
+    pub fn run(mut self) -> Counters {
+        loop {
+            self.take_returns();
+            if self.stop.load(Ordering::Relaxed) {
+                return self.counters();
+            }
+            let closed = self.frames.is_closed();
+            if let Some(queued) = self.frames.take() {
+                self.frame(queued);
+                continue;
+            }
+            if closed {
+                return self.finish();
+            }
+            if self.context.pace == Pace::Real {
+                self.grid.expire(clock::now_nanos(), &mut self.verdicts);
+                self.obey();
+            }
+            std::thread::park_timeout(IDLE);
+        }
+    }
+
+    fn frame(&mut self, queued: Queued) {
+        let FrameMeta {
+            width_px,
+            height_px,
+            format,
+            capture_nanos,
+            ..
+        } = queued.meta;
+        if self
+            .newest_nanos
+            .is_some_and(|newest| capture_nanos <= newest)
+        {
+            self.refuse(queued, Reason::BadTimestamp);
+            return;
+        }
+        if self.geometry != Some((width_px, height_px, format)) {
+            if let Err(error) = self.preprocessor.prepare(width_px, height_px, format) {
+                self.state(StateKind::SectorChanged, capture_nanos, error.to_string());
+                self.refuse(queued, Reason::NotPermitted);
+                return;
+            }
+            if self.geometry.is_some() {
+                self.sector += 1;
+                let detail = format!("frames are now {width_px}x{height_px} {format}");
+                self.state(StateKind::SectorChanged, capture_nanos, detail);
+            }
+            self.geometry = Some((width_px, height_px, format));
+        }
+        self.newest_nanos = Some(capture_nanos);
+        self.ledger.admit(queued.number);
+        let candidate = Candidate {
+            number: queued.number,
+            capture_nanos,
+        };
+        self.waiting.push((queued, self.sector));
+        self.grid.frame(candidate, &mut self.verdicts);
+        self.obey();
+        self.count(capture_nanos);
+    }
+
+    fn refuse(&mut self, queued: Queued, reason: Reason) {
+        self.ledger.reject(reason);
+        self.frames.give_back(queued.pixels);
+        self.publish();
+    }
+
+    /// Does what the grid said.
+    fn obey(&mut self) {
+        let mut verdicts = std::mem::take(&mut self.verdicts);
+        for verdict in verdicts.drain(..) {
+            match verdict {
+                Verdict::Passed(candidate) => {
+                    if let Some((queued, _)) = self.waiting_frame(candidate.number) {
+                        self.frames.give_back(queued.pixels);
+                    }
+                    self.ledger.release(candidate.number);
+                }
+                Verdict::Chosen(candidate) => {
+                    let queued = self.waiting_frame(candidate.number);
+                    self.slot(queued);
+                }
+                Verdict::Gap => self.slot(None),
+                Verdict::Restarted => self.restart(),
+            }
+        }
+        self.verdicts = verdicts;
+    }
+
+    fn waiting_frame(&mut self, number: u64) -> Option<(Queued, u32)> {
+        let at = self.waiting.iter().position(|(q, _)| q.number == number)?;
+        Some(self.waiting.swap_remove(at))
+    }
+
+    /// Fills the next slot with a frame or a gap.
+    fn slot(&mut self, queued: Option<(Queued, u32)>) {
+        let mut tubelet = self.open.take().unwrap_or_else(|| Tubelet {
+            block: self.blocks.take(),
+            frames: Vec::with_capacity(self.encoder.tubelet_frames),
+            sectors: Vec::with_capacity(self.encoder.tubelet_frames),
+        });
+        let mut chosen = None;
+        if let Some((queued, sector)) = queued {
+            let stride = queued.meta.row_bytes();
+            let at = tubelet.frames.len();
+            let done = Arc::get_mut(&mut tubelet.block).is_some_and(|block| {
+                let pixels = &queued.pixels;
+                let into = self
+                    .preprocessor
+                    .frame_into(pixels, stride, &queued.meta, at, block);
+                into.is_ok()
+            });
+            if done {
+                chosen = Some(FrameRef {
+                    number: queued.number,
+                    capture_nanos: queued.meta.capture_nanos,
+                    pass: queued.meta.pass,
+                });
+                tubelet.sectors.push(sector);
+            } else {
+                self.ledger
+                    .release_rejected(queued.number, Reason::NotPermitted);
+            }
+            self.frames.give_back(queued.pixels);
+        }
+        tubelet.frames.push(chosen);
+        if tubelet.frames.len() < self.encoder.tubelet_frames {
+            self.open = Some(tubelet);
+            return;
+        }
+        self.tubelets += 1;
+        if let Some(left) = self.window.push(tubelet) {
+            self.retire(left);
+        }
+        let due = self.tubelets.saturating_sub(self.encoder.tubelets() as u64);
+        if self.window.is_full() && due.is_multiple_of(self.hop_tubelets) {
+            self.clip();
+        }
+    }
+
+    fn retire(&mut self, tubelet: Tubelet) {
+        for frame in tubelet.frames.iter().flatten() {
+            self.ledger.release(frame.number);
+        }
+        self.blocks.give_back(tubelet.block);
+    }
+
+    fn restart(&mut self) {
+        if let Some(tubelet) = self.open.take() {
+            self.retire(tubelet);
+        }
+        while let Some(tubelet) = self.window.pop() {
+            self.retire(tubelet);
+        }
+        self.tubelets = 0;
+    }
+
+    /// Forms a clip from the window: to the inference thread, or refused with the reason.
+    fn clip(&mut self) {
+        let number = self.clips;
+        self.clips += 1;
+        let mut clip = self.spare_clips.pop().unwrap_or_else(|| Clip {
+            number,
+            tubelets: Vec::with_capacity(self.encoder.tubelets()),
+            frames: Vec::with_capacity(self.encoder.frames),
+            sector: 0,
+            inferred: false,
+        });
+        clip.number = number;
+        clip.inferred = false;
+        clip.frames.clear();
+        let frames = self.window.iter().flat_map(|t| t.frames.iter().flatten());
+        clip.frames.extend(frames);
+        let sectors = || self.window.iter().flat_map(|t| t.sectors.iter().copied());
+        clip.sector = sectors().next_back().unwrap_or(self.sector);
+        let refused = if self.engine_gone {
+            Some(Reason::EngineDown)
+        } else if self.window.iter().any(Tubelet::has_gap) {
+            Some(Reason::Gap)
+        } else if sectors().any(|s| s != clip.sector) {
+            Some(Reason::SectorChanged)
+        } else {
+            None
+        };
+        if let Some(reason) = refused {
+            let segment = segment(&clip.frames, clip.sector);
+            let refused = self.context.refused(number, reason, segment);
+            self.context.send(&self.outbox, refused);
+            self.spare_clips.push(clip);
+            return;
+        }
+        clip.tubelets
+            .extend(self.window.iter().map(|t| t.block.clone()));
+        for frame in &clip.frames {
+            self.ledger.hold(frame.number);
+        }
+        self.hand_over(clip);
+    }
+
+    fn hand_over(&mut self, clip: Clip) {
+        self.outstanding += 1;
+        let mut clip = clip;
+        loop {
+            clip = match self.handoff.clips.try_send(clip) {
+                Ok(()) => break,
+                Err(TrySendError::Disconnected(clip)) => {
+                    let segment = clip.segment();
+                    let refused = self
+                        .context
+                        .refused(clip.number, Reason::EngineDown, segment);
+                    self.context.send(&self.outbox, refused);
+                    self.settle(clip);
+                    return;
+                }
+                Err(TrySendError::Full(clip)) => clip,
+            };
+            if let Ok(old) = self.handoff.superseded.try_recv() {
+                self.clips_superseded += 1;
+                self.settle(old);
+            }
+        }
+        if self.context.pace == Pace::Max {
+            self.await_returns();
+        }
+    }
+
+    /// Waits until every clip is back, the inference thread is gone or the session is stopped.
+    fn await_returns(&mut self) {
+        while self.outstanding > 0 && !self.stop.load(Ordering::Relaxed) {
+            match self.handoff.returns.recv_timeout(IDLE) {
+                Ok(clip) => self.settle(clip),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return self.abandon(),
+            }
+        }
+    }
+
+    fn take_returns(&mut self) {
+        loop {
+            match self.handoff.returns.try_recv() {
+                Ok(clip) => self.settle(clip),
+                Err(crossbeam_channel::TryRecvError::Empty) => return,
+                Err(crossbeam_channel::TryRecvError::Disconnected) => return self.abandon(),
+            }
+        }
+    }
+
+    /// The inference thread is gone: take back what is still queued.
+    fn abandon(&mut self) {
+        self.engine_gone = true;
+        while let Ok(clip) = self.handoff.superseded.try_recv() {
+            self.settle(clip);
+        }
+        self.outstanding = 0;
+    }
+
+    fn settle(&mut self, mut clip: Clip) {
+        self.outstanding = self.outstanding.saturating_sub(1);
+        for frame in &clip.frames {
+            if clip.inferred {
+                self.ledger.mark_used(frame.number);
+            }
+            self.ledger.release(frame.number);
+        }
+        clip.tubelets.clear();
+        self.spare_clips.push(clip);
+        self.publish();
+    }
+
+    fn finish(mut self) -> Counters {
+        self.frames.settle();
+        self.grid.finish(&mut self.verdicts);
+        self.obey();
+        self.await_returns();
+        self.restart();
+        let at = self.newest_nanos.unwrap_or(0);
+        self.state(
+            StateKind::SourceEnded,
+            at,
+            "the source gave its last frame".to_owned(),
+        );
+        self.counters()
+    }
+
+    fn counters(&mut self) -> Counters {
+        if self.frames.is_closed() && self.frames.waiting() == 0 {
+            self.frames.settle();
+        }
+        self.publish();
+        let snapshot = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
+        snapshot.clone()
+    }
+
+    fn publish(&self) {
+        let (captured, dropped) = self.frames.counts();
+        let mut to = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
+        to.captured = captured;
+        to.dropped_ring_full = dropped;
+        to.used = self.ledger.used();
+        to.unused = self.ledger.unused();
+        to.in_flight = self.ledger.in_flight();
+        to.clips_superseded = self.clips_superseded;
+        if to.rejected.len() != self.ledger.rejected().len()
+            || to.rejected.values().ne(self.ledger.rejected().values())
+        {
+            to.rejected.clone_from(self.ledger.rejected());
+        }
+    }
+
+    fn count(&mut self, at_nanos: i64) {
+        self.publish();
+        let due = *self
+            .counters_due_nanos
+            .get_or_insert(at_nanos + COUNTERS_EVERY_NANOS);
+        if at_nanos >= due {
+            self.counters_due_nanos = Some(at_nanos + COUNTERS_EVERY_NANOS);
+            self.state(
+                StateKind::Counters,
+                at_nanos,
+                "frames accounted for".to_owned(),
+            );
+        }
+    }
+
+    fn state(&self, state: StateKind, at_nanos: i64, detail: String) {
+        self.publish();
+        let counters = self
+            .snapshot
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        self.outbox.send(Event::State(Box::new(State {
+            schema: SCHEMA,
+            state,
+            at_nanos,
+            detail,
+            counters: Some(counters),
+            session: None,
+        })));
+    }
+}

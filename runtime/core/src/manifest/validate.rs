@@ -1,0 +1,284 @@
+//! What types cannot hold: checks of a manifest.
+
+use super::{FORMAT, HeadOutput, LVEF, Manifest, Step, VIEW};
+
+/// What is wrong with a manifest.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: expected {expected}, found {found}")]
+pub struct ManifestError {
+    /// Dotted key.
+    pub key: String,
+    /// What it may be.
+    pub expected: String,
+    /// What it is.
+    pub found: String,
+}
+
+fn wrong(
+    key: impl Into<String>,
+    expected: impl Into<String>,
+    found: impl ToString,
+) -> Result<(), ManifestError> {
+    Err(ManifestError {
+        key: key.into(),
+        expected: expected.into(),
+        found: found.to_string(),
+    })
+}
+
+/// True for a name that stays inside the package's folder.
+pub fn is_plain_name(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with('.')
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
+}
+
+impl Manifest {
+    /// Checks everything that types cannot hold.
+    ///
+    /// # Errors
+    /// [`ManifestError`] with the first key that is wrong.
+    pub fn validate(&self) -> Result<(), ManifestError> {
+        if self.format != FORMAT {
+            return wrong("format", FORMAT.to_string(), self.format);
+        }
+        let id_ok = self
+            .id
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b));
+        if self.id.is_empty() || self.id.len() > 64 || !id_ok {
+            return wrong("id", "1 to 64 of a-z 0-9 - _ .", format!("{:?}", self.id));
+        }
+        if self.card.title.trim().is_empty() || self.card.title.contains('\n') {
+            return wrong(
+                "card.title",
+                "one line of text",
+                format!("{:?}", self.card.title),
+            );
+        }
+        self.validate_encoder()?;
+        self.validate_sampling()?;
+        self.validate_preprocess()?;
+        if !(0.0..=1.0).contains(&self.view.threshold) {
+            return wrong("view.threshold", "0 to 1", self.view.threshold);
+        }
+        self.validate_heads()?;
+        self.validate_files()
+    }
+
+    fn validate_encoder(&self) -> Result<(), ManifestError> {
+        let e = &self.encoder;
+        if e.family != "vjepa2" {
+            return wrong("encoder.family", "vjepa2", &e.family);
+        }
+        if e.channels != 3 {
+            return wrong("encoder.channels", "3", e.channels);
+        }
+        for (key, value, most) in [
+            ("encoder.dim", e.dim, 8192),
+            ("encoder.depth", e.depth, 256),
+            ("encoder.heads", e.heads, 256),
+            ("encoder.frames", e.frames, 256),
+            ("encoder.height_px", e.height_px, 2048),
+            ("encoder.width_px", e.width_px, 2048),
+            ("encoder.tubelet_frames", e.tubelet_frames, 16),
+            ("encoder.patch_px", e.patch_px, 64),
+        ] {
+            if value == 0 || value > most {
+                return wrong(key, format!("1 to {most}"), value);
+            }
+        }
+        if !e.dim.is_multiple_of(e.heads) {
+            return wrong(
+                "encoder.heads",
+                format!("a divisor of dim {}", e.dim),
+                e.heads,
+            );
+        }
+        if !(e.mlp_ratio > 0.0 && e.mlp_ratio <= 16.0) {
+            return wrong("encoder.mlp_ratio", "above 0, at most 16", e.mlp_ratio);
+        }
+        if !e.frames.is_multiple_of(e.tubelet_frames) {
+            let expected = format!("a multiple of tubelet_frames {}", e.tubelet_frames);
+            return wrong("encoder.frames", expected, e.frames);
+        }
+        for (key, value) in [
+            ("encoder.height_px", e.height_px),
+            ("encoder.width_px", e.width_px),
+        ] {
+            if !value.is_multiple_of(e.patch_px) {
+                return wrong(key, format!("a multiple of patch_px {}", e.patch_px), value);
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_sampling(&self) -> Result<(), ManifestError> {
+        let s = &self.sampling;
+        if !(s.rate_hz >= 0.5 && s.rate_hz <= 240.0) {
+            return wrong("sampling.rate_hz", "0.5 to 240", s.rate_hz);
+        }
+        if s.hop_slots == 0
+            || !s.hop_slots.is_multiple_of(self.encoder.tubelet_frames)
+            || s.hop_slots > self.encoder.frames
+        {
+            let expected = format!(
+                "a multiple of tubelet_frames {} up to {}",
+                self.encoder.tubelet_frames, self.encoder.frames
+            );
+            return wrong("sampling.hop_slots", expected, s.hop_slots);
+        }
+        let half_slot = 500.0 / s.rate_hz;
+        if !(s.max_skew_millis > 0.0 && s.max_skew_millis <= half_slot) {
+            let expected = format!("above 0, at most half a grid period ({half_slot} ms)");
+            return wrong("sampling.max_skew_millis", expected, s.max_skew_millis);
+        }
+        Ok(())
+    }
+
+    fn validate_preprocess(&self) -> Result<(), ManifestError> {
+        let target = (self.encoder.width_px as u32, self.encoder.height_px as u32);
+        let mut size = None;
+        for step in &self.preprocess.steps {
+            match *step {
+                Step::Squash {
+                    width_px,
+                    height_px,
+                }
+                | Step::CentreCrop {
+                    width_px,
+                    height_px,
+                } => {
+                    if !(1..=4096).contains(&width_px) || !(1..=4096).contains(&height_px) {
+                        let found = format!("{width_px}x{height_px}");
+                        return wrong("preprocess.steps", "sides of 1 to 4096", found);
+                    }
+                    size = Some((width_px, height_px));
+                }
+                Step::ShortSide { size_px } => {
+                    if !(1..=4096).contains(&size_px) {
+                        return wrong("preprocess.steps.size_px", "1 to 4096", size_px);
+                    }
+                    size = match size {
+                        Some((w, h)) if w == h => Some((size_px, size_px)),
+                        _ => None,
+                    };
+                }
+            }
+        }
+        if size != Some(target) {
+            let expected = format!("a last step that leaves {}x{}", target.0, target.1);
+            let found = size.map_or("an open size".to_owned(), |(w, h)| format!("{w}x{h}"));
+            return wrong("preprocess.steps", expected, found);
+        }
+        for (key, values) in [
+            ("preprocess.mean", self.preprocess.mean),
+            ("preprocess.std", self.preprocess.std),
+        ] {
+            let bad = |v: &f32| !v.is_finite() || (key.ends_with("std") && *v <= 0.0);
+            if let Some(value) = values.iter().find(|v| bad(v)) {
+                return wrong(key, "finite numbers, std above 0", value);
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_heads(&self) -> Result<(), ManifestError> {
+        let labels = self.view_labels();
+        if labels.is_empty() {
+            return wrong("heads.view", "a classification head with labels", "none");
+        }
+        for (name, head) in &self.heads {
+            let key = format!("heads.{name}");
+            if !is_plain_name(name) || name.contains('.') {
+                return wrong("heads", "names of letters, digits, - and _", name);
+            }
+            if name != VIEW && name != LVEF {
+                return wrong("heads", "view and lvef in this version", name);
+            }
+            if !(1..=2).contains(&head.segments) {
+                return wrong(format!("{key}.segments"), "1 or 2", head.segments);
+            }
+            if head.heads == 0 || !self.encoder.dim.is_multiple_of(head.heads) {
+                let expected = format!("a divisor of encoder.dim {}", self.encoder.dim);
+                return wrong(format!("{key}.heads"), expected, head.heads);
+            }
+            match &head.output {
+                HeadOutput::Classification { labels } => {
+                    if name != VIEW || head.segments != 1 {
+                        return wrong(key, "view alone to be a classification of 1 segment", name);
+                    }
+                    let distinct: std::collections::BTreeSet<_> = labels.iter().collect();
+                    if distinct.len() != labels.len() {
+                        return wrong(format!("{key}.labels"), "distinct labels", "a repeated one");
+                    }
+                }
+                HeadOutput::Regression {
+                    mean,
+                    std,
+                    required_views,
+                    range,
+                    ..
+                } => {
+                    if !(mean.is_finite() && std.is_finite() && *std > 0.0) {
+                        let found = format!("{mean}, {std}");
+                        return wrong(format!("{key}.mean/std"), "finite, std above 0", found);
+                    }
+                    if !range.iter().all(|v| v.is_finite()) || range[0] >= range[1] {
+                        return wrong(format!("{key}.range"), "low < high", format!("{range:?}"));
+                    }
+                    if required_views.is_empty() {
+                        return wrong(format!("{key}.required_views"), "at least one view", "none");
+                    }
+                    if let Some(view) = required_views.iter().find(|v| !labels.contains(v)) {
+                        let expected = "labels of the view head";
+                        return wrong(format!("{key}.required_views"), expected, view);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_files(&self) -> Result<(), ManifestError> {
+        for (name, entry) in &self.files {
+            if !is_plain_name(name) {
+                return wrong("files", "plain names without folders", format!("{name:?}"));
+            }
+            if entry.sha256.len() != 64
+                || !entry
+                    .sha256
+                    .bytes()
+                    .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+            {
+                let key = format!("files.{name}.sha256");
+                return wrong(key, "64 lower case hex digits", &entry.sha256);
+            }
+        }
+        if self.variants.is_empty() {
+            return wrong("variants", "at least one", "none");
+        }
+        for (variant, v) in &self.variants {
+            let graphs = v.heads.values().flat_map(|by| by.values());
+            for file in std::iter::once(&v.encoder).chain(graphs) {
+                if !self.files.contains_key(file) {
+                    let key = format!("variants.{variant}");
+                    return wrong(key, "graphs listed in files", file);
+                }
+            }
+            for (name, head) in &self.heads {
+                let segments = head.segments.to_string();
+                if v.heads
+                    .get(name)
+                    .is_none_or(|by| !by.contains_key(&segments))
+                {
+                    let key = format!("variants.{variant}.heads.{name}");
+                    return wrong(key, format!("a graph for {segments} segment(s)"), "none");
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,270 @@
+//! A running pipeline: two named threads between a [`FrameProducer`] and an event queue.
+
+use crate::assembler::{Assembler, Handoff, Snapshot};
+use crate::clock::Pace;
+use crate::config::CartConfig;
+use crate::engine::Engine;
+use crate::events::{Counters, Event, SCHEMA, SessionInfo, State, StateKind, Summary};
+use crate::inference::{Context, Inference};
+use crate::manifest::{Manifest, ManifestError, Trained};
+use crate::outbox::Outbox;
+use crate::preprocess::Preprocessor;
+use crate::ring::{FrameProducer, frame_ring};
+use crossbeam_channel::{Receiver, bounded};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Why a session does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// The manifest's preprocessing cannot be built.
+    #[error("package manifest: {0}")]
+    Manifest(#[from] ManifestError),
+    /// The operating system gives no thread.
+    #[error("cannot start thread {name}: {source}")]
+    Thread {
+        /// The thread.
+        name: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// What a session is started from.
+pub struct SessionSetup {
+    /// The package's manifest.
+    pub manifest: Manifest,
+    /// `id@hash`, see `Package::name`.
+    pub package: String,
+    /// The cart's configuration.
+    pub config: CartConfig,
+    /// The engine over the package.
+    pub engine: Box<dyn Engine>,
+    /// How time passes.
+    pub pace: Pace,
+}
+
+/// A running pipeline.
+///
+/// Dropping it stops the threads without waiting for an inference call in flight.
+pub struct Session {
+    outbox: Outbox,
+    stop: Arc<AtomicBool>,
+    snapshot: Snapshot,
+    assembler: Option<JoinHandle<()>>,
+    inference: Option<JoinHandle<()>>,
+    finished: Receiver<Counters>,
+}
+
+impl Session {
+    /// Starts the threads and sends STARTED.
+    ///
+    /// # Errors
+    /// [`SessionError`]; no thread is left behind.
+    pub fn start(
+        setup: SessionSetup,
+    ) -> Result<(Self, FrameProducer, Receiver<Event>), SessionError> {
+        let SessionSetup {
+            manifest,
+            package,
+            config,
+            engine,
+            pace,
+        } = setup;
+        let preprocessor = Preprocessor::new(&manifest.preprocess, &manifest.encoder)?;
+        let info = session_info(&manifest, &package, &config, engine.as_ref());
+        let context = Arc::new(Context {
+            manifest: Arc::new(manifest),
+            package,
+            config: config.hash12(),
+            provider: engine.info().provider,
+            pace,
+            valid_for_nanos: millis(config.pipeline.valid_for_millis),
+            max_segment_gap_nanos: millis(config.pipeline.max_segment_gap_millis),
+        });
+        let stop = Arc::new(AtomicBool::new(false));
+        let (outbox, events) = Outbox::new(config.pipeline.event_queue, pace, stop.clone());
+        let (mut producer, consumer) =
+            frame_ring(config.pipeline.ring_frames, config.pipeline.max_frame_bytes);
+        let (clips_in, clips_out) = bounded(1);
+        let (returns_in, returns_out) = bounded(4);
+        let handoff = Handoff {
+            clips: clips_in,
+            superseded: clips_out.clone(),
+            returns: returns_out,
+        };
+        let snapshot: Snapshot = Arc::new(Mutex::new(Counters::default()));
+        let (finished_in, finished) = bounded(1);
+
+        outbox.send(Event::State(Box::new(State {
+            schema: SCHEMA,
+            state: StateKind::Started,
+            at_nanos: 0,
+            detail: "serving".to_owned(),
+            counters: None,
+            session: Some(info),
+        })));
+        let inference = Inference::new(context.clone(), engine, outbox.clone());
+        let inference = spawn("echocart-infer", move || {
+            inference.run(&clips_out, &returns_in);
+        })?;
+        let assembler = Assembler::new(
+            context,
+            preprocessor,
+            consumer,
+            handoff,
+            outbox.clone(),
+            stop.clone(),
+            snapshot.clone(),
+        );
+        let assembler = spawn("echocart-clips", move || {
+            let counters = assembler.run();
+            let _ = finished_in.send(counters);
+        })?;
+        producer.wake(assembler.thread().clone());
+        let session = Self {
+            outbox,
+            stop,
+            snapshot,
+            assembler: Some(assembler),
+            inference: Some(inference),
+            finished,
+        };
+        Ok((session, producer, events))
+    }
+
+    /// Where every frame is, as of the assembler's newest decision.
+    pub fn counters(&self) -> Counters {
+        self.snapshot
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Waits until the source's end has gone through, sends the summary and ends the threads.
+    ///
+    /// The [`FrameProducer`] must have been dropped. With a `patience`, an inference call that
+    /// takes longer is left behind and its frames stay in flight in the summary.
+    pub fn finish(mut self, patience: Option<Duration>) -> Summary {
+        let counters = match patience {
+            None => self.finished.recv().ok(),
+            Some(patience) => self.finished.recv_timeout(patience).ok(),
+        };
+        self.end(counters)
+    }
+
+    /// Stops at once: frames in the ring and the clip in flight are not waited for.
+    pub fn stop(mut self) -> Summary {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(assembler) = &self.assembler {
+            assembler.thread().unpark();
+        }
+        let counters = self.finished.recv_timeout(Duration::from_millis(300)).ok();
+        self.end(counters)
+    }
+
+    fn end(&mut self, counters: Option<Counters>) -> Summary {
+        self.stop.store(true, Ordering::Relaxed);
+        let counters = counters.unwrap_or_else(|| self.counters());
+        let mut summary = None;
+        self.outbox.close(|tally| {
+            let made = Summary {
+                schema: SCHEMA,
+                counters,
+                estimates: tally.estimates,
+                values: tally.values,
+                events_dropped: tally.events_dropped,
+            };
+            summary = Some(made.clone());
+            Event::Summary(Box::new(made))
+        });
+        for thread in [self.assembler.take(), self.inference.take()]
+            .into_iter()
+            .flatten()
+        {
+            join_within(thread, Duration::from_millis(100));
+        }
+        summary.unwrap_or_default()
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(assembler) = &self.assembler {
+            assembler.thread().unpark();
+        }
+    }
+}
+
+fn join_within(thread: JoinHandle<()>, patience: Duration) {
+    let until = Instant::now() + patience;
+    while !thread.is_finished() && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    if thread.is_finished() {
+        let _ = thread.join();
+    }
+}
+
+fn millis(millis: u64) -> i64 {
+    i64::try_from(millis)
+        .unwrap_or(i64::MAX)
+        .saturating_mul(1_000_000)
+}
+
+fn spawn(
+    name: &'static str,
+    body: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, SessionError> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || {
+            let _ = catch_unwind(AssertUnwindSafe(body));
+        })
+        .map_err(|source| SessionError::Thread { name, source })
+}
+
+fn session_info(
+    manifest: &Manifest,
+    package: &str,
+    config: &CartConfig,
+    engine: &dyn Engine,
+) -> SessionInfo {
+    let info = engine.info();
+    let mut banners = Vec::new();
+    match manifest.card.trained {
+        Trained::Untrained => banners.push(
+            "Untrained model: generated weights. Every view and number is a demonstration and \
+             means nothing."
+                .to_owned(),
+        ),
+        Trained::Simulated => banners.push(
+            "Trained on simulated hearts: no clinical meaning. Numbers are a demonstration."
+                .to_owned(),
+        ),
+        Trained::Clinical => {}
+    }
+    if config.package.allow_unsigned {
+        banners.push(
+            "Unsigned package: this configuration accepts packages without a signature.".to_owned(),
+        );
+    }
+    banners.push("Research software, not a medical device.".to_owned());
+    SessionInfo {
+        package: package.to_owned(),
+        card: manifest.card.title.clone(),
+        trained: manifest.card.trained.as_str().to_owned(),
+        model: manifest.encoder.words(),
+        provider: info.provider,
+        library: info.library,
+        labels: manifest.view_labels().to_vec(),
+        banners,
+        config: config.hash12(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}

@@ -1,0 +1,258 @@
+//! The engine IN_PROCESS: ONNX Runtime sessions owned by one thread.
+
+use crate::library::Library;
+use echocart_core::engine::{Engine, EngineError, EngineInfo};
+use echocart_core::manifest::Manifest;
+use echocart_core::package::Package;
+use ort::session::Session;
+use ort::session::builder::GraphOptimizationLevel;
+use ort::value::Tensor;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Token slots between the encoder and the heads.
+const SLOTS: usize = 16;
+
+/// Why an engine does not open.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The package has no such variant.
+    #[error("package has no variant {variant}: found {found} ({path})")]
+    NoVariant {
+        /// Asked for.
+        variant: String,
+        /// Variants of the package.
+        found: String,
+        /// The package.
+        path: PathBuf,
+    },
+    /// ONNX Runtime does not take a graph.
+    #[error("graph does not load: {message} ({path})")]
+    Graph {
+        /// What ONNX Runtime said.
+        message: String,
+        /// The graph file.
+        path: PathBuf,
+    },
+}
+
+/// Encoder and heads of one package on ONNX Runtime's CPU provider.
+///
+/// # Real-time
+/// `encode` copies the clip once into the bound input and blocks until the graph is done; one
+/// output tensor per call comes from ONNX Runtime's arena.
+pub struct OrtEngine {
+    library: Library,
+    dir: PathBuf,
+    threads: usize,
+    encoder: Session,
+    heads: BTreeMap<(String, usize), Session>,
+    head_files: BTreeMap<(String, usize), String>,
+    rows: Tensor<f32>,
+    ids: Tensor<i64>,
+    tokens_per_tubelet: usize,
+    tubelets: usize,
+    row: usize,
+    slots: Vec<Option<Tensor<f32>>>,
+}
+
+impl OrtEngine {
+    /// Loads the graphs that live use needs; other head graphs load when first asked for.
+    ///
+    /// # Errors
+    /// [`OpenError`] with the file at fault.
+    pub fn open(
+        library: &Library,
+        package: &Package,
+        variant: &str,
+        threads: usize,
+    ) -> Result<Self, OpenError> {
+        let Manifest {
+            encoder: sizes,
+            heads: declared,
+            variants,
+            ..
+        } = &package.manifest;
+        let files = variants.get(variant).ok_or_else(|| OpenError::NoVariant {
+            variant: variant.to_owned(),
+            found: variants.keys().cloned().collect::<Vec<_>>().join(", "),
+            path: package.dir.clone(),
+        })?;
+        let mut head_files = BTreeMap::new();
+        for (name, graphs) in &files.heads {
+            for (segments, file) in graphs {
+                if let Ok(segments) = segments.parse::<usize>() {
+                    head_files.insert((name.clone(), segments), file.clone());
+                }
+            }
+        }
+        let encoder = session(library, &package.dir.join(&files.encoder), threads)?;
+        let mut heads = BTreeMap::new();
+        for (name, head) in declared {
+            let key = (name.clone(), head.segments);
+            if let Some(file) = head_files.get(&key) {
+                heads.insert(key, session(library, &package.dir.join(file), threads)?);
+            }
+        }
+        let input = |e: ort::Error| OpenError::Graph {
+            message: e.to_string(),
+            path: package.dir.join(&files.encoder),
+        };
+        let (tokens, row) = (sizes.tokens(), sizes.row());
+        let rows = Tensor::from_array(([1, tokens, row], vec![0.0f32; tokens * row]));
+        let ids: Vec<i64> = (0..tokens as i64).collect();
+        Ok(Self {
+            library: library.clone(),
+            dir: package.dir.clone(),
+            threads,
+            encoder,
+            heads,
+            head_files,
+            rows: rows.map_err(input)?,
+            ids: Tensor::from_array(([tokens], ids)).map_err(input)?,
+            tokens_per_tubelet: sizes.tokens_per_tubelet(),
+            tubelets: sizes.tubelets(),
+            row,
+            slots: (0..SLOTS).map(|_| None).collect(),
+        })
+    }
+
+    fn head_session(&mut self, name: &str, segments: usize) -> Result<(), EngineError> {
+        let key = (name.to_owned(), segments);
+        if self.heads.contains_key(&key) {
+            return Ok(());
+        }
+        let what = format!("head {name} with {segments} segment(s)");
+        let failed = |message: String| EngineError::Failed {
+            what: what.clone(),
+            message,
+        };
+        let file = self
+            .head_files
+            .get(&key)
+            .ok_or_else(|| failed("the package has no such graph".to_owned()))?;
+        let loaded = session(&self.library, &self.dir.join(file), self.threads)
+            .map_err(|e| failed(e.to_string()))?;
+        self.heads.insert(key, loaded);
+        Ok(())
+    }
+}
+
+fn session(library: &Library, path: &Path, threads: usize) -> Result<Session, OpenError> {
+    let build = || -> Result<Session, String> {
+        let text = |e: ort::Error| e.to_string();
+        let builder = Session::builder(&library.environment).map_err(text)?;
+        let builder = builder
+            .with_intra_threads(threads)
+            .map_err(|e| e.to_string())?;
+        let builder = builder
+            .with_intra_op_spinning(false)
+            .map_err(|e| e.to_string())?;
+        let mut builder = builder
+            .with_optimization_level(GraphOptimizationLevel::All)
+            .map_err(|e| e.to_string())?;
+        builder.commit_from_file(path).map_err(text)
+    };
+    build().map_err(|message| OpenError::Graph {
+        message: message.replace('\n', " "),
+        path: path.to_owned(),
+    })
+}
+
+fn failed(what: &str) -> impl Fn(ort::Error) -> EngineError {
+    let what = what.to_owned();
+    move |e| EngineError::Failed {
+        what: what.clone(),
+        message: e.to_string().replace('\n', " "),
+    }
+}
+
+impl Engine for OrtEngine {
+    fn info(&self) -> EngineInfo {
+        EngineInfo {
+            provider: "CPU".to_owned(),
+            library: self.library.name(),
+        }
+    }
+
+    fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    fn encode(&mut self, tubelets: &[Arc<Vec<f32>>], slot: usize) -> Result<(), EngineError> {
+        let block = self.tokens_per_tubelet * self.row;
+        if tubelets.len() != self.tubelets || tubelets.iter().any(|t| t.len() != block) {
+            let lengths: Vec<usize> = tubelets.iter().map(|t| t.len()).collect();
+            return Err(EngineError::Shape {
+                what: "clip".to_owned(),
+                expected: format!("{} tubelets of {block} values", self.tubelets),
+                found: format!("{lengths:?}"),
+            });
+        }
+        let target = self
+            .slots
+            .get_mut(slot)
+            .ok_or(EngineError::EmptySlot { slot })?;
+        *target = None;
+        let (_, rows) = self.rows.extract_tensor_mut();
+        for (to, from) in rows.chunks_exact_mut(block).zip(tubelets) {
+            to.copy_from_slice(from);
+        }
+        let mut outputs = self
+            .encoder
+            .run(ort::inputs!["rows" => &self.rows, "ids" => &self.ids])
+            .map_err(failed("encoder"))?;
+        let tokens = outputs
+            .remove("tokens")
+            .ok_or_else(|| EngineError::Failed {
+                what: "encoder".to_owned(),
+                message: "the graph has no output named tokens".to_owned(),
+            })?;
+        *target = Some(tokens.downcast().map_err(failed("encoder"))?);
+        Ok(())
+    }
+
+    fn head(&mut self, name: &str, slots: &[usize], out: &mut Vec<f32>) -> Result<(), EngineError> {
+        out.clear();
+        self.head_session(name, slots.len())?;
+        let tokens = |slot: &usize| {
+            let held = self.slots.get(*slot).and_then(Option::as_ref);
+            held.ok_or(EngineError::EmptySlot { slot: *slot })
+        };
+        let segments: Vec<&Tensor<f32>> = slots.iter().map(tokens).collect::<Result<_, _>>()?;
+        let key = (name.to_owned(), slots.len());
+        let Some(head) = self.heads.get_mut(&key) else {
+            return Err(EngineError::Failed {
+                what: name.to_owned(),
+                message: "no graph".to_owned(),
+            });
+        };
+        let outputs = match segments.as_slice() {
+            [a] => head.run(ort::inputs!["tokens_0" => *a]),
+            [a, b] => head.run(ort::inputs!["tokens_0" => *a, "tokens_1" => *b]),
+            _ => {
+                return Err(EngineError::Shape {
+                    what: name.to_owned(),
+                    expected: "1 or 2 segments".to_owned(),
+                    found: segments.len().to_string(),
+                });
+            }
+        }
+        .map_err(failed(name))?;
+        let (_, values) = outputs[0]
+            .try_extract_tensor::<f32>()
+            .map_err(failed(name))?;
+        out.extend_from_slice(values);
+        Ok(())
+    }
+
+    fn tokens(&mut self, slot: usize, out: &mut Vec<f32>) -> Result<(), EngineError> {
+        out.clear();
+        let held = self.slots.get(slot).and_then(Option::as_ref);
+        let tokens = held.ok_or(EngineError::EmptySlot { slot })?;
+        out.extend_from_slice(tokens.extract_tensor().1);
+        Ok(())
+    }
+}

@@ -1,0 +1,87 @@
+//! `cargo xtask test`.
+
+use crate::command::{self, cargo};
+use crate::layout::Layout;
+use crate::setup::Setup;
+use crate::{package, ui};
+use anyhow::{Context, Result};
+use std::time::{Duration, Instant};
+
+type Check = fn(&Layout) -> Result<()>;
+
+const STEPS: [(&str, Check); 6] = [
+    ("formatting", |layout| {
+        command::run(cargo(layout).args(["fmt", "--all", "--check"]))
+    }),
+    ("clippy", |layout| {
+        let what = ["clippy", "--release", "--workspace", "--all-targets"];
+        command::run(cargo(layout).args(what).args(["--", "-D", "warnings"]))
+    }),
+    ("build", |layout| {
+        command::run(cargo(layout).args(["build", "--release", "--workspace"]))
+    }),
+    ("demo package", package::make),
+    ("unit and integration tests", |layout| {
+        command::run(cargo(layout).args(["test", "--release", "--workspace"]))
+    }),
+    ("page in a browser", ui::check),
+];
+
+/// Sets up and runs every check; the first that fails ends it.
+///
+/// # Errors
+/// The set-up's, or the failed check's with its name.
+pub fn run(layout: &Layout, system: bool) -> Result<()> {
+    let mut times = Vec::new();
+    let start = Instant::now();
+    announce("set-up");
+    Setup {
+        system,
+        tests: true,
+        cine: true,
+    }
+    .run(layout)?;
+    times.push(("set-up", start.elapsed()));
+    for (name, check) in STEPS {
+        announce(name);
+        let start = Instant::now();
+        check(layout).with_context(|| format!("failed: {name}"))?;
+        times.push((name, start.elapsed()));
+    }
+    announce("summary");
+    print!("{}", table(&times));
+    println!("{} passed, 0 failed", STEPS.len());
+    Ok(())
+}
+
+fn announce(name: &str) {
+    println!("== {name} ==");
+}
+
+fn table(times: &[(&str, Duration)]) -> String {
+    let all = times.iter().map(|(_, time)| *time).sum();
+    times
+        .iter()
+        .copied()
+        .chain([("all", all)])
+        .map(|(name, time)| format!("{name:<28}{:>8.1} s\n", time.as_secs_f64()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_lists_every_step_and_the_sum() {
+        let times = [
+            ("one", Duration::from_millis(1_500)),
+            ("two", Duration::from_secs(60)),
+        ];
+        let expected = format!(
+            "{:<28}{:>8} s\n{:<28}{:>8} s\n{:<28}{:>8} s\n",
+            "one", "1.5", "two", "60.0", "all", "61.5"
+        );
+        assert_eq!(table(&times), expected);
+    }
+}
