@@ -1,4 +1,5 @@
 //! The preprocessing of `echocart-core` against OpenCV's own 8-bit bilinear resize.
+#![expect(clippy::unwrap_used, reason = "a failure in a helper fails its test")]
 
 use echocart_core::frame::{FrameMeta, PixelFormat};
 use echocart_core::manifest::{Encoder, Preprocess, Step};
@@ -231,7 +232,7 @@ impl Tally {
             opencv::core::get_version_minor(),
         );
         println!(
-            "OpenCV {}.{}: {} of {} values equal, the others {MAX_LEVELS} level away",
+            "OpenCV {}.{}: {} of {} values equal, none over {MAX_LEVELS} level away",
             version.0, version.1, self.equal, self.values
         );
         assert!(self.values > 0);

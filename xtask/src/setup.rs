@@ -73,7 +73,8 @@ pub fn only(layout: &Layout, system: bool, tests: bool) -> Result<()> {
         cine: true,
     }
     .run(layout)?;
-    command::run(cargo(layout).args(["fetch", "--locked"]))?;
+    let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    command::run(cargo(layout).args(["fetch", "--locked", "--target", &target]))?;
     println!("set up: {}", layout.echocart().display());
     Ok(())
 }

@@ -68,6 +68,8 @@ pub enum PushError {
 pub struct FrameProducer {
     ring: HeapProd<Queued>,
     free: HeapCons<Vec<u8>>,
+    /// A buffer whose frame was refused, for the next one.
+    spare: Option<Vec<u8>>,
     totals: Arc<Totals>,
     captured: u64,
     dropped: u64,
@@ -95,6 +97,7 @@ pub(crate) fn frame_ring(frames: usize, max_frame_bytes: usize) -> (FrameProduce
     let producer = FrameProducer {
         ring: ring_in,
         free: free_out,
+        spare: None,
         totals: totals.clone(),
         captured: 0,
         dropped: 0,
@@ -161,12 +164,13 @@ impl FrameProducer {
         if self.ring.is_full() {
             return Ok(Pushed::RingFull);
         }
-        let Some(mut pixels) = self.free.try_pop() else {
+        let Some(mut pixels) = self.spare.take().or_else(|| self.free.try_pop()) else {
             return Ok(Pushed::RingFull);
         };
         fill(&mut pixels);
         let found = pixels.len();
         if found != expected {
+            self.spare = Some(pixels);
             return Err(PushError::Pixels { expected, found });
         }
         let number = self.captured;
@@ -177,7 +181,8 @@ impl FrameProducer {
             captured: self.captured + 1,
             dropped: self.dropped,
         };
-        if self.ring.try_push(queued).is_err() {
+        if let Err(queued) = self.ring.try_push(queued) {
+            self.spare = Some(queued.pixels);
             return Ok(Pushed::RingFull);
         }
         self.captured += 1;

@@ -58,6 +58,7 @@ pub struct Session {
     assembler: Option<JoinHandle<()>>,
     inference: Option<JoinHandle<()>>,
     finished: Receiver<Counters>,
+    last: Option<Counters>,
 }
 
 impl Session {
@@ -133,6 +134,7 @@ impl Session {
             assembler: Some(assembler),
             inference: Some(inference),
             finished,
+            last: None,
         };
         Ok((session, producer, events))
     }
@@ -145,31 +147,35 @@ impl Session {
             .clone()
     }
 
-    /// Waits until the source's end has gone through, sends the summary and ends the threads.
-    ///
-    /// The [`FrameProducer`] must have been dropped. With a `patience`, an inference call that
-    /// takes longer is left behind and its frames stay in flight in the summary.
-    pub fn finish(mut self, patience: Option<Duration>) -> Summary {
-        let counters = match patience {
-            None => self.finished.recv().ok(),
-            Some(patience) => self.finished.recv_timeout(patience).ok(),
-        };
-        self.end(counters)
-    }
-
-    /// Stops at once: frames in the ring and the clip in flight are not waited for.
-    pub fn stop(mut self) -> Summary {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(assembler) = &self.assembler {
-            assembler.thread().unpark();
+    /// Waits at most `patience` for the source's end to have gone through, and tells whether it
+    /// has. The [`FrameProducer`] must have been dropped for that.
+    pub fn wait_finished(&mut self, patience: Duration) -> bool {
+        if self.last.is_none() {
+            self.last = self.finished.recv_timeout(patience).ok();
         }
-        let counters = self.finished.recv_timeout(Duration::from_millis(300)).ok();
-        self.end(counters)
+        self.last.is_some() || self.assembler.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
-    fn end(&mut self, counters: Option<Counters>) -> Summary {
-        self.stop.store(true, Ordering::Relaxed);
-        let counters = counters.unwrap_or_else(|| self.counters());
+    /// Ends the session and sends the summary, the last event.
+    ///
+    /// After [`Session::wait_finished`] every frame is settled. Otherwise it stops at once:
+    /// an inference call in flight is not waited for and its frames are in flight in the summary.
+    ///
+    /// # Real-time
+    /// Blocks for half a second at most.
+    pub fn stop(mut self) -> Summary {
+        if self.last.is_none() {
+            self.stop.store(true, Ordering::Relaxed);
+            if let Some(assembler) = &self.assembler {
+                assembler.thread().unpark();
+            }
+            self.last = self.finished.recv_timeout(Duration::from_millis(300)).ok();
+        }
+        self.end()
+    }
+
+    fn end(&mut self) -> Summary {
+        let counters = self.last.take().unwrap_or_else(|| self.counters());
         let mut summary = None;
         self.outbox.close(|tally| {
             let made = Summary {
@@ -182,6 +188,7 @@ impl Session {
             summary = Some(made.clone());
             Event::Summary(Box::new(made))
         });
+        self.stop.store(true, Ordering::Relaxed);
         for thread in [self.assembler.take(), self.inference.take()]
             .into_iter()
             .flatten()

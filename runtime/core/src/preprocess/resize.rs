@@ -15,8 +15,8 @@ const WEIGHT_BITS: u32 = 11;
 struct Tap {
     near: u32,
     far: u32,
-    near_weight: i16,
-    far_weight: i16,
+    near_weight: u16,
+    far_weight: u16,
 }
 
 /// Rows of an 8-bit image, or of a rectangle of one.
@@ -63,7 +63,7 @@ pub(super) struct Stage {
 /// A source row blended along x, and which row it is.
 #[derive(Debug, Clone, Default)]
 struct Line {
-    values: Vec<i16>,
+    values: Vec<u16>,
     source: Option<u32>,
 }
 
@@ -158,19 +158,19 @@ impl Line {
             let near = &pixels[tap.near as usize..][..BYTES];
             let far = &pixels[tap.far as usize..][..BYTES];
             for ((value, &near), &far) in out.iter_mut().zip(near).zip(far) {
-                let sum = i32::from(near)
-                    .wrapping_mul(i32::from(tap.near_weight))
-                    .wrapping_add(i32::from(far).wrapping_mul(i32::from(tap.far_weight)));
-                *value = (sum >> 4) as i16;
+                let sum = u32::from(near)
+                    .wrapping_mul(u32::from(tap.near_weight))
+                    .wrapping_add(u32::from(far).wrapping_mul(u32::from(tap.far_weight)));
+                *value = (sum >> 4) as u16;
             }
         }
         self.source = Some(row);
     }
 }
 
-fn blend(upper: &[i16], lower: &[i16], tap: Tap, out: &mut [u8]) {
+fn blend(upper: &[u16], lower: &[u16], tap: Tap, out: &mut [u8]) {
     let high =
-        |value: i16, weight: i16| (i32::from(value).wrapping_mul(i32::from(weight)) >> 16) as i16;
+        |value: u16, weight: u16| (u32::from(value).wrapping_mul(u32::from(weight)) >> 16) as u16;
     for ((out, &upper), &lower) in out.iter_mut().zip(upper).zip(lower) {
         let sum = high(upper, tap.near_weight).wrapping_add(high(lower, tap.far_weight));
         *out = (sum.wrapping_add(2) >> 2) as u8;
@@ -213,8 +213,8 @@ fn fill(
     }));
 }
 
-fn weight(share: f32) -> i16 {
-    (share * (1 << WEIGHT_BITS) as f32).round_ties_even() as i16
+fn weight(share: f32) -> u16 {
+    (share * (1 << WEIGHT_BITS) as f32).round_ties_even() as u16
 }
 
 /// Makes indices relative to the smallest one, in units of `step`; answers it and the span.

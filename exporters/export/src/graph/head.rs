@@ -1,0 +1,127 @@
+//! The head graphs: the tokens of one or two clips in, logits or a z-score out.
+
+use super::block::{
+    Block, FLAT_SHAPE, declare_shapes, layer_norm, linear, mlp, write_linear, write_norm,
+};
+use super::fold::{affine, narrow, transposed_rows, wide};
+use super::{OnTensor, Reader};
+use crate::error::ExportError;
+use crate::layout::Probe;
+use crate::onnx::graph::{Attribute, Dim, Graph};
+use crate::onnx::proto::TensorProto;
+use crate::onnx::weights::WeightFile;
+use crate::source::Weights;
+
+const EPSILON: f32 = 1e-5;
+const CROSS: &str = "pooler.cross_attention_block";
+const SCORES: &str = "pooler.query.scores";
+const VALUES: &str = "pooler.query.values";
+const RESIDUAL: &str = "pooler.query.residual";
+
+/// Name of the output `[1, values]` f32.
+pub const OUTPUT: &str = "output";
+
+/// Name of the input `[1, tokens, dim]` f32 of one segment.
+pub fn input(segment: usize) -> String {
+    format!("tokens_{segment}")
+}
+
+fn block(probe: &Probe, index: usize) -> Block<'static> {
+    Block {
+        name: format!("pooler.blocks.{index}"),
+        dim: probe.dim,
+        heads: probe.heads,
+        epsilon: EPSILON,
+        rope: None,
+    }
+}
+
+/// Writes a probe's weights, the query folded into them.
+///
+/// The query is a constant, so the scores of a head are one product with a constant vector; the
+/// bias of the keys shifts them all alike and is left out. The values are projected after they
+/// have been averaged, one vector per head instead of one per token.
+pub(crate) fn write(
+    probe: &Probe,
+    weights: &mut Weights,
+    mut file: WeightFile,
+    on_tensor: OnTensor<'_>,
+) -> Result<Vec<TensorProto>, ExportError> {
+    let (dim, heads) = (probe.dim, probe.heads);
+    let head_dim = dim / heads;
+    let mut reader = Reader { weights, on_tensor };
+    for index in 0..probe.depth.saturating_sub(1) {
+        block(probe, index).write(&mut reader, &mut file)?;
+    }
+    write_norm(&mut reader, &mut file, &format!("{CROSS}.norm1"))?;
+
+    let query = wide(&reader.read("pooler.query_tokens")?);
+    let weight = reader.read(&format!("{CROSS}.xattn.q.weight"))?;
+    let bias = reader.read(&format!("{CROSS}.xattn.q.bias"))?;
+    let projected = affine(&weight, &query, &bias);
+    let weight = reader.read(&format!("{CROSS}.xattn.kv.weight"))?;
+    let bias = reader.read(&format!("{CROSS}.xattn.kv.bias"))?;
+    let (keys, values) = weight.split_at(dim * dim);
+    let scale = 1.0 / (head_dim as f64).sqrt();
+    let mut scores = vec![0.0; dim * heads];
+    for (row, (key, q)) in keys.chunks(dim).zip(&projected).enumerate() {
+        for (channel, &k) in key.iter().enumerate() {
+            scores[channel * heads + row / head_dim] += f64::from(k) * q * scale;
+        }
+    }
+    file.push(SCORES, &[dim, heads], &narrow(&scores))?;
+    let values: Vec<f32> = (0..heads)
+        .flat_map(|head| {
+            let rows: Vec<usize> = (head * head_dim..(head + 1) * head_dim).collect();
+            transposed_rows(values, dim, &rows)
+        })
+        .collect();
+    file.push(VALUES, &[heads, dim, head_dim], &values)?;
+    let residual: Vec<f64> =
+        query.iter().zip(&bias[dim..]).map(|(&q, &b)| q + f64::from(b)).collect();
+    file.push(RESIDUAL, &[1, dim], &narrow(&residual))?;
+
+    write_norm(&mut reader, &mut file, &format!("{CROSS}.norm2"))?;
+    write_linear(&mut reader, &mut file, &format!("{CROSS}.mlp.fc1"), dim)?;
+    write_linear(&mut reader, &mut file, &format!("{CROSS}.mlp.fc2"), probe.hidden)?;
+    write_linear(&mut reader, &mut file, probe.last, dim)?;
+    file.finish()
+}
+
+/// The bytes of the graph for `segments` clips over weights that [`write`] gave.
+pub(crate) fn graph(probe: &Probe, weights: Vec<TensorProto>, segments: usize) -> Vec<u8> {
+    let mut graph = Graph::new("head", weights);
+    let inputs: Vec<String> = (0..segments).map(input).collect();
+    for (segment, name) in inputs.iter().enumerate() {
+        let tokens = format!("N{segment}");
+        graph.input_f32(name, &[Dim::Fixed(1), Dim::Named(&tokens), Dim::Fixed(probe.dim)]);
+    }
+    graph.output_f32(OUTPUT, &[Dim::Fixed(1), Dim::Fixed(probe.outputs)]);
+    declare_shapes(&mut graph, probe.dim);
+    let mut x = inputs[0].clone();
+    if segments > 1 {
+        let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
+        x = graph.op("Concat", &inputs, "tokens.joined", &[("axis", Attribute::Int(1))]);
+    }
+    x = graph.op("Reshape", &[&x, FLAT_SHAPE], "tokens.flat", &[]);
+    for index in 0..probe.depth.saturating_sub(1) {
+        x = block(probe, index).nodes(&mut graph, &x);
+    }
+    let normal = layer_norm(&mut graph, &format!("{CROSS}.norm1"), &x, EPSILON);
+    let scores = graph.op("MatMul", &[&normal, SCORES], "pooler.scores", &[]);
+    let by_head = graph.op("Transpose", &[&scores], "pooler.scores.by_head", &[]);
+    let share =
+        graph.op("Softmax", &[&by_head], "pooler.share", &[("axis", Attribute::Int(-1))]);
+    let pooled = graph.op("MatMul", &[&share, &normal], "pooler.pooled", &[]);
+    graph.ints("shape.pooled", &[probe.heads as i64, 1, probe.dim as i64]);
+    let pooled = graph.op("Reshape", &[&pooled, "shape.pooled"], "pooler.pooled.by_head", &[]);
+    let values = graph.op("MatMul", &[&pooled, VALUES], "pooler.values", &[]);
+    let values = graph.op("Reshape", &[&values, FLAT_SHAPE], "pooler.values.flat", &[]);
+    let h = graph.op("Add", &[&values, RESIDUAL], "pooler.sum", &[]);
+    let normal = layer_norm(&mut graph, &format!("{CROSS}.norm2"), &h, EPSILON);
+    let wide = mlp(&mut graph, &format!("{CROSS}.mlp"), &normal);
+    let h = graph.op("Add", &[&h, &wide], "pooler.out", &[]);
+    let (weight, bias) = (format!("{}.weight", probe.last), format!("{}.bias", probe.last));
+    graph.op("Gemm", &[&h, &weight, &bias], OUTPUT, &[]);
+    graph.into_bytes()
+}

@@ -1,0 +1,81 @@
+//! Which tensors an encoder and a probe consist of, with their shapes.
+
+use echocart_core::manifest::Encoder;
+
+/// Key whose first dimension is the MLP width of a probe.
+pub const PROBE_HIDDEN_KEY: &str = "pooler.cross_attention_block.mlp.fc1.weight";
+
+/// MLP width of a probe over its token width, where no file says it.
+pub const PROBE_MLP_RATIO: usize = 4;
+
+type Layout = Vec<(String, Vec<usize>)>;
+
+/// Sizes of a probe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probe {
+    /// Token width.
+    pub dim: usize,
+    /// Blocks, the cross-attention block included.
+    pub depth: usize,
+    /// Attention heads.
+    pub heads: usize,
+    /// MLP width.
+    pub hidden: usize,
+    /// Name of the last layer: `linear` or `regressor`.
+    pub last: &'static str,
+    /// Values it gives.
+    pub outputs: usize,
+}
+
+/// MLP width of an encoder.
+pub fn encoder_hidden(encoder: &Encoder) -> usize {
+    (encoder.dim as f64 * encoder.mlp_ratio) as usize
+}
+
+fn affine(layout: &mut Layout, name: &str, out: usize, inputs: Option<usize>) {
+    let mut shape = vec![out];
+    shape.extend(inputs);
+    layout.push((format!("{name}.weight"), shape));
+    layout.push((format!("{name}.bias"), vec![out]));
+}
+
+fn block(layout: &mut Layout, name: &str, dim: usize, hidden: usize) {
+    affine(layout, &format!("{name}.norm1"), dim, None);
+    affine(layout, &format!("{name}.attn.qkv"), 3 * dim, Some(dim));
+    affine(layout, &format!("{name}.attn.proj"), dim, Some(dim));
+    affine(layout, &format!("{name}.norm2"), dim, None);
+    affine(layout, &format!("{name}.mlp.fc1"), hidden, Some(dim));
+    affine(layout, &format!("{name}.mlp.fc2"), dim, Some(hidden));
+}
+
+/// Every tensor of an encoder.
+pub fn encoder(encoder: &Encoder) -> Layout {
+    let patch =
+        vec![encoder.dim, encoder.channels, encoder.tubelet_frames, encoder.patch_px, encoder.patch_px];
+    let mut layout = vec![
+        ("patch_embed.proj.weight".to_owned(), patch),
+        ("patch_embed.proj.bias".to_owned(), vec![encoder.dim]),
+    ];
+    for index in 0..encoder.depth {
+        block(&mut layout, &format!("blocks.{index}"), encoder.dim, encoder_hidden(encoder));
+    }
+    affine(&mut layout, "norm", encoder.dim, None);
+    layout
+}
+
+/// Every tensor of a probe.
+pub fn probe(probe: &Probe) -> Layout {
+    let mut layout = vec![("pooler.query_tokens".to_owned(), vec![1, 1, probe.dim])];
+    let cross = "pooler.cross_attention_block";
+    affine(&mut layout, &format!("{cross}.norm1"), probe.dim, None);
+    affine(&mut layout, &format!("{cross}.xattn.q"), probe.dim, Some(probe.dim));
+    affine(&mut layout, &format!("{cross}.xattn.kv"), 2 * probe.dim, Some(probe.dim));
+    affine(&mut layout, &format!("{cross}.norm2"), probe.dim, None);
+    affine(&mut layout, &format!("{cross}.mlp.fc1"), probe.hidden, Some(probe.dim));
+    affine(&mut layout, &format!("{cross}.mlp.fc2"), probe.dim, Some(probe.hidden));
+    for index in 0..probe.depth.saturating_sub(1) {
+        block(&mut layout, &format!("pooler.blocks.{index}"), probe.dim, probe.hidden);
+    }
+    affine(&mut layout, probe.last, probe.outputs, Some(probe.dim));
+    layout
+}

@@ -1,0 +1,153 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done (also when a source ended without one estimate, and after Ctrl-C)
+  1  a check failed, or a file could not be written
+  2  usage or configuration
+  3  source
+  4  package or checkpoint
+  5  ONNX Runtime library";
+
+/// Live view guidance and ejection fraction for ultrasound carts. Research software, not a
+/// medical device.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, after_help = EXIT_CODES)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a package on a source: frames in, estimates out.
+    Run(RunArgs),
+    /// Make a package from a checkpoint, or from generated weights.
+    Export(ExportArgs),
+    /// Compare exported graphs with the original model's outputs.
+    Parity(ParityArgs),
+}
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  echocart run                                  the demo's cine and package, page on :8787
+  echocart run --source heart.dcm --package pkg --loop
+  echocart run --source heart.mp4 --package pkg --headless --events out.jsonl
+  echocart run --source heart.dcm --package pkg --headless --pace max --events out.jsonl
+
+Exit codes: 0 done, 1 a file could not be written, 2 usage or configuration, 3 source,
+4 package, 5 ONNX Runtime library.";
+
+#[derive(Debug, Args)]
+#[command(after_help = RUN_EXAMPLES)]
+pub struct RunArgs {
+    /// DICOM ultrasound multi-frame or video file.
+    #[arg(long, value_name = "FILE_OR_URI", default_value = ".echocart/data/color3d_jpeg_baseline.dcm")]
+    pub source: String,
+    /// Model package.
+    #[arg(long, value_name = "DIR", default_value = ".echocart/packages/demo")]
+    pub package: PathBuf,
+    /// Cart configuration. Without it: the embedded configs/carts/demo.toml.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// real: frames come at their capture times. max: virtual time, every clip is inferred,
+    /// the same file gives the same events; no page.
+    #[arg(long, value_enum, default_value_t = PaceArg::Real)]
+    pub pace: PaceArg,
+    /// Start the source over when it ends; the capture clock goes on by one frame period.
+    #[arg(long = "loop")]
+    pub looped: bool,
+    /// End after this many seconds of source time, counted from the first frame.
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub seconds: Option<f64>,
+    /// Serve no page.
+    #[arg(long)]
+    pub headless: bool,
+    /// Write every event to this file, one JSON object per line.
+    #[arg(long, value_name = "FILE")]
+    pub events: Option<PathBuf>,
+    /// Write every frame handed to the pipeline to this file, for the C example and for tests.
+    #[arg(long, value_name = "FILE")]
+    pub dump_frames: Option<PathBuf>,
+    /// Frame rate to assume when the source does not state one.
+    #[arg(long, value_name = "FPS", value_parser = positive)]
+    pub assume_fps: Option<f64>,
+    /// ONNX Runtime library; its SHA-256 must be one this version knows.
+    /// Without it: the one `cargo xtask setup` put below .echocart/lib.
+    #[arg(long, value_name = "FILE")]
+    pub library: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PaceArg {
+    Real,
+    Max,
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value.is_finite() && value > 0.0 => Ok(value),
+        _ => Err(format!("expected a number above 0, found {text:?}")),
+    }
+}
+
+const EXPORT_EXAMPLES: &str = "\
+Examples:
+  echocart export --recipe configs/models/demo.toml --generated-weights demo --out pkg
+  echocart export --recipe configs/models/echojepa-l.toml --checkpoint encoder.pt \\
+      --probe view=view_probe.pt --probe lvef=lvef_probe.pt --out pkg
+
+Exit codes: 0 done, 1 a file could not be written, 2 usage or recipe, 4 checkpoint.";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXPORT_EXAMPLES)]
+pub struct ExportArgs {
+    /// Recipe: everything a checkpoint does not say.
+    #[arg(long, value_name = "FILE")]
+    pub recipe: PathBuf,
+    /// EchoJEPA or V-JEPA 2 training checkpoint (.pt); `target_encoder` is used.
+    #[arg(long, value_name = "FILE", required_unless_present = "generated_weights")]
+    pub checkpoint: Option<PathBuf>,
+    /// Probe file of a head, as NAME=FILE; once per head of the recipe.
+    #[arg(long = "probe", value_name = "NAME=FILE", value_parser = name_and_file)]
+    pub probes: Vec<(String, PathBuf)>,
+    /// Make all weights with the deterministic generator instead of reading any.
+    #[arg(long, value_name = "TAG", conflicts_with_all = ["checkpoint", "probes"])]
+    pub generated_weights: Option<String>,
+    /// Package folder to write.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Replace a package that is already there.
+    #[arg(long)]
+    pub replace: bool,
+}
+
+fn name_and_file(text: &str) -> Result<(String, PathBuf), String> {
+    match text.split_once('=') {
+        Some((name, file)) if !name.is_empty() && !file.is_empty() => {
+            Ok((name.to_owned(), PathBuf::from(file)))
+        }
+        _ => Err(format!("expected NAME=FILE, found {text:?}")),
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Exit codes: 0 every checked output passes, 1 one fails, 4 the case does \
+    not load, 5 ONNX Runtime library.")]
+pub struct ParityArgs {
+    /// Golden case: case.json, expected.npz and the .pt files.
+    #[arg(value_name = "CASE_DIR")]
+    pub case: PathBuf,
+    /// Print a JSON list instead of a table.
+    #[arg(long)]
+    pub json: bool,
+    /// Threads of one graph run.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub threads: u16,
+    /// ONNX Runtime library; its SHA-256 must be one this version knows.
+    #[arg(long, value_name = "FILE")]
+    pub library: Option<PathBuf>,
+}

@@ -1,0 +1,200 @@
+//! The capture thread: paces a source and hands its frames over.
+
+use crate::exit::{Because, Cause, Failure};
+use crate::serve::ImageFeed;
+use echocart_capture::{Source, SourceError};
+use echocart_core::clock::{self, Pace};
+use echocart_core::dump::DumpWriter;
+use echocart_core::frame::FrameMeta;
+use echocart_core::ring::{FrameProducer, Pushed};
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How soon a sleeping capture thread notices a stop.
+const NAP: Duration = Duration::from_millis(20);
+/// Pause of the max pace while the ring is full.
+const ROOM: Duration = Duration::from_micros(500);
+
+/// A frame dump being written.
+pub type Dump = DumpWriter<BufWriter<File>>;
+
+/// What the capture thread works with.
+pub struct CaptureSetup {
+    pub source: Box<dyn Source>,
+    pub producer: FrameProducer,
+    pub pace: Pace,
+    pub looped: bool,
+    pub seconds: Option<f64>,
+    pub stop: Arc<AtomicBool>,
+    pub feed: Option<ImageFeed>,
+    pub dump: Option<Dump>,
+}
+
+/// How capturing ended.
+pub enum CaptureEnd {
+    /// The source ended or the time was up.
+    Ended,
+    /// The user stopped it.
+    Stopped,
+    /// The source or the dump failed.
+    Failed(Failure),
+}
+
+/// The running capture thread.
+pub struct Capture {
+    thread: JoinHandle<CaptureEnd>,
+}
+
+/// Opens a frame dump, if one is wanted.
+pub fn create_dump(path: Option<&Path>) -> Result<Option<Dump>, Failure> {
+    let Some(path) = path else { return Ok(None) };
+    let shown = path.display();
+    let failed = |e: &dyn std::fmt::Display| {
+        Failure::text(Cause::Other, format!("cannot write frame dump: {e} ({shown})"))
+    };
+    let file = File::create(path).map_err(|e| failed(&e))?;
+    DumpWriter::new(BufWriter::with_capacity(1 << 20, file))
+        .map(Some)
+        .map_err(|e| failed(&e))
+}
+
+impl Capture {
+    /// Starts capturing.
+    pub fn start(setup: CaptureSetup) -> Result<Self, Failure> {
+        let thread = std::thread::Builder::new()
+            .name("echocart-capture".to_owned())
+            .spawn(move || setup.run())
+            .because(Cause::Other)?;
+        Ok(Self { thread })
+    }
+
+    /// True once the thread has ended.
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// How it ended; `Stopped` when the source still has not come back after `patience`.
+    pub fn join_within(self, patience: Duration) -> CaptureEnd {
+        let until = Instant::now() + patience;
+        while !self.thread.is_finished() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if !self.thread.is_finished() {
+            return CaptureEnd::Stopped;
+        }
+        self.thread.join().unwrap_or_else(|_| {
+            CaptureEnd::Failed(Failure::text(Cause::Source, "the capture thread panicked"))
+        })
+    }
+}
+
+impl CaptureSetup {
+    fn run(mut self) -> CaptureEnd {
+        let ended = match self.passes() {
+            Ok(ended) => ended,
+            Err(failure) => CaptureEnd::Failed(failure),
+        };
+        match self.dump.take().map(DumpWriter::finish).transpose() {
+            Ok(_) => ended,
+            Err(e) => CaptureEnd::Failed(Failure::new(Cause::Other, e)),
+        }
+    }
+
+    fn passes(&mut self) -> Result<CaptureEnd, Failure> {
+        let period = self.source.describe().nominal_period_nanos;
+        let mut pixels = Vec::new();
+        let mut offset = 0;
+        let mut anchor = None;
+        for pass in 0.. {
+            let mut last = None;
+            while let Some(meta) = self.source.next(&mut pixels).because(Cause::Source)? {
+                if self.stop.load(Ordering::Relaxed) {
+                    return Ok(CaptureEnd::Stopped);
+                }
+                let time = offset + meta.capture_nanos;
+                last = Some(time);
+                if self.seconds.is_some_and(|s| time as f64 >= s * 1e9) {
+                    return Ok(CaptureEnd::Ended);
+                }
+                let zero = match self.pace {
+                    Pace::Real => *anchor.get_or_insert_with(clock::now_nanos),
+                    Pace::Max => 0,
+                };
+                let meta = FrameMeta {
+                    capture_nanos: zero + time,
+                    pass,
+                    ..meta
+                };
+                if self.pace == Pace::Real && !self.sleep_until(meta.capture_nanos) {
+                    return Ok(CaptureEnd::Stopped);
+                }
+                if !self.hand_over(meta, &mut pixels)? {
+                    return Ok(CaptureEnd::Stopped);
+                }
+            }
+            let Some(last) = last.filter(|_| self.looped) else {
+                break;
+            };
+            offset = last + period;
+            self.source.rewind().because(Cause::Source)?;
+        }
+        Ok(CaptureEnd::Ended)
+    }
+
+    /// False when stopped meanwhile.
+    fn sleep_until(&self, due_nanos: i64) -> bool {
+        loop {
+            if self.stop.load(Ordering::Relaxed) {
+                return false;
+            }
+            let left = due_nanos - clock::now_nanos();
+            let Ok(left) = u64::try_from(left) else { return true };
+            if left == 0 {
+                return true;
+            }
+            std::thread::sleep(Duration::from_nanos(left).min(NAP));
+        }
+    }
+
+    /// False when stopped meanwhile.
+    fn hand_over(&mut self, meta: FrameMeta, pixels: &mut Vec<u8>) -> Result<bool, Failure> {
+        if let Some(dump) = &mut self.dump {
+            dump.frame(&meta, pixels).because(Cause::Other)?;
+        }
+        if let Some(feed) = &self.feed {
+            feed.offer(pixels, &meta, self.producer.captured());
+        }
+        let fill = |pooled: &mut Vec<u8>| std::mem::swap(pooled, pixels);
+        if self.pace == Pace::Real {
+            self.producer.push(meta, fill).because(Cause::Source)?;
+            return Ok(true);
+        }
+        let mut fill = Some(fill);
+        loop {
+            let pushed = self.producer.offer(meta, |pooled| {
+                if let Some(fill) = fill.take() {
+                    fill(pooled);
+                }
+            });
+            if pushed.because(Cause::Source)? != Pushed::RingFull {
+                return Ok(true);
+            }
+            if self.stop.load(Ordering::Relaxed) {
+                return Ok(false);
+            }
+            std::thread::sleep(ROOM);
+        }
+    }
+}
+
+/// A source's error as `because` takes it.
+impl From<SourceError> for Failure {
+    fn from(error: SourceError) -> Self {
+        Self::new(Cause::Source, error)
+    }
+}

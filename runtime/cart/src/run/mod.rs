@@ -1,0 +1,177 @@
+//! `echocart run`: one source through one package.
+
+mod capture;
+mod events;
+mod status;
+
+use crate::cli::{PaceArg, RunArgs};
+use crate::exit::{Because, Cause, Failure};
+use crate::serve::{self, Hub, ImageFeed};
+use capture::{Capture, CaptureEnd, CaptureSetup};
+use echocart_capture::OpenOptions;
+use echocart_core::clock::{self, Pace};
+use echocart_core::config::CartConfig;
+use echocart_core::engine::Engine;
+use echocart_core::package::Package;
+use echocart_core::session::{Session, SessionSetup};
+use echocart_infer::{Library, OrtEngine, default_library_path};
+use events::EventThread;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// How often the waiting main thread looks at the stop flag.
+const POLL: Duration = Duration::from_millis(20);
+/// Precision variant of this version.
+const VARIANT: &str = "fp32";
+/// Exit code of a second Ctrl-C, by the shells' convention 128 + SIGINT.
+const INTERRUPTED_AGAIN: i32 = 130;
+
+/// Runs until the source ends, the time is up or the user stops it.
+pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
+    let stop = stop_flag()?;
+    let config = config(args.config.as_deref())?;
+    let package = Package::open(&args.package, config.package.allow_unsigned)
+        .map_err(|e| hint(e, &args.package))?;
+    let library = library(args.library.as_deref())?;
+    let options = OpenOptions {
+        assume_fps: args.assume_fps,
+    };
+    let source = echocart_capture::open(&args.source, &options).because(Cause::Source)?;
+    let threads = config.engine.intra_op_threads;
+    let engine = OrtEngine::open(&library, &package, VARIANT, threads).because(Cause::Package)?;
+    let events_file = events::create(args.events.as_deref())?;
+    let dump = capture::create_dump(args.dump_frames.as_deref())?;
+
+    let pace = match args.pace {
+        PaceArg::Real => Pace::Real,
+        PaceArg::Max => Pace::Max,
+    };
+    let hub = Hub::new();
+    let served = !args.headless && pace == Pace::Real;
+    let server = served
+        .then(|| serve::start(&config.serve.address, hub.clone(), clock::now_nanos))
+        .transpose()
+        .because(Cause::Usage)?;
+    let feed = served
+        .then(|| ImageFeed::start(hub.clone(), config.serve.jpeg_quality))
+        .transpose()
+        .because(Cause::Other)?;
+    let info = source.describe();
+    println!(
+        "source: {} ({}), {}x{} {}, {}",
+        info.name, info.kind, info.width_px, info.height_px, info.format, info.timing
+    );
+    let engine_info = engine.info();
+    println!(
+        "package: {}, {} ({}), {}",
+        package.name(),
+        package.manifest.encoder.words(),
+        package.manifest.card.trained.as_str(),
+        package.manifest.card.title
+    );
+    println!("engine: {} on {}", engine_info.provider, engine_info.library);
+    match &server {
+        Some(server) => println!("page: http://{}", server.local_address()),
+        None if !args.headless => println!("page: none with --pace max"),
+        None => {}
+    }
+    let _ = std::io::stdout().flush();
+
+    let setup = SessionSetup {
+        package: package.name(),
+        manifest: package.manifest,
+        config,
+        engine: Box::new(engine),
+        pace,
+    };
+    let (mut session, producer, receiver) = Session::start(setup).because(Cause::Other)?;
+    let events = EventThread::start(receiver, events_file, hub, stop.clone(), pace)?;
+    let capture = Capture::start(CaptureSetup {
+        source,
+        producer,
+        pace,
+        looped: args.looped,
+        seconds: args.seconds,
+        stop: stop.clone(),
+        feed,
+        dump,
+    })?;
+
+    while !stop.load(Ordering::Relaxed) && !capture.is_finished() {
+        std::thread::sleep(POLL);
+    }
+    let ended = if capture.is_finished() || stop.load(Ordering::Relaxed) {
+        capture.join_within(Duration::from_millis(300))
+    } else {
+        CaptureEnd::Stopped
+    };
+    while !stop.load(Ordering::Relaxed) && !session.wait_finished(POLL) {}
+    session.stop();
+    let written = events.join();
+    if let Some(server) = server {
+        server.stop();
+    }
+    let code = match (ended, written) {
+        (CaptureEnd::Failed(failure), _) => failure.report(),
+        (_, Err(failure)) => failure.report(),
+        _ => ExitCode::SUCCESS,
+    };
+    if stop.load(Ordering::Relaxed) {
+        leave(code);
+    }
+    Ok(code)
+}
+
+/// Ends the process without waiting for an inference call in flight, which nothing can cancel:
+/// exit handlers would pull the library away under it.
+fn leave(code: ExitCode) -> ! {
+    let _ = std::io::stdout().flush();
+    let _ = std::io::stderr().flush();
+    signal_hook::low_level::exit(i32::from(code != ExitCode::SUCCESS))
+}
+
+/// Set by SIGINT and SIGTERM; a second signal ends the process at once.
+fn stop_flag() -> Result<Arc<AtomicBool>, Failure> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, INTERRUPTED_AGAIN, stop.clone())
+            .and_then(|_| signal_hook::flag::register(signal, stop.clone()))
+            .because(Cause::Other)?;
+    }
+    Ok(stop)
+}
+
+fn config(path: Option<&Path>) -> Result<CartConfig, Failure> {
+    let Some(path) = path else {
+        return CartConfig::demo().because(Cause::Usage);
+    };
+    let shown = path.display();
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| Failure::text(Cause::Usage, format!("cannot read config: {e} ({shown})")))?;
+    CartConfig::parse(&text)
+        .map_err(|e| Failure::text(Cause::Usage, format!("config: {e} ({shown})")))
+}
+
+fn hint(error: echocart_core::package::PackageError, path: &Path) -> Failure {
+    let made_by_demo = path == Path::new(".echocart/packages/demo") && !path.exists();
+    let hint = if made_by_demo {
+        "; `cargo xtask demo` makes the demo package"
+    } else {
+        ""
+    };
+    Failure::text(Cause::Package, format!("{error}{hint}"))
+}
+
+/// Loads the library given, or the one below the working directory.
+pub fn library(path: Option<&Path>) -> Result<Library, Failure> {
+    let path: PathBuf = match path {
+        Some(path) => path.to_owned(),
+        None => default_library_path(Path::new("")),
+    };
+    Library::load(&path).because(Cause::Library)
+}

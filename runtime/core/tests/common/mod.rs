@@ -1,0 +1,174 @@
+//! A pipeline over a scripted engine.
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+use crossbeam_channel::Receiver;
+use echocart_core::clock::Pace;
+use echocart_core::config::CartConfig;
+use echocart_core::engine::{Engine, EngineError, EngineInfo};
+use echocart_core::events::{Counters, Event, Summary};
+use echocart_core::frame::{FrameMeta, PixelFormat};
+use echocart_core::manifest::Manifest;
+use echocart_core::ring::{FrameProducer, Pushed};
+use echocart_core::session::{Session, SessionSetup};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub const MILLI: i64 = 1_000_000;
+
+/// What the scripted engine does with clip `n`.
+pub type Script = Box<dyn FnMut(u64) -> Act + Send>;
+
+pub enum Act {
+    /// View logits and EF z-score.
+    Say([f32; 2], f32),
+    Fail,
+    Panic,
+    Sleep(Duration),
+}
+
+pub const A4C: Act = Act::Say([0.0, 5.0], 0.5);
+
+pub struct Scripted {
+    script: Script,
+    clips: u64,
+    act: Option<Act>,
+}
+
+impl Scripted {
+    pub fn new(script: impl FnMut(u64) -> Act + Send + 'static) -> Box<dyn Engine> {
+        Box::new(Self {
+            script: Box::new(script),
+            clips: 0,
+            act: None,
+        })
+    }
+}
+
+impl Engine for Scripted {
+    fn info(&self) -> EngineInfo {
+        EngineInfo {
+            provider: "SCRIPT".to_owned(),
+            library: "none".to_owned(),
+        }
+    }
+
+    fn slots(&self) -> usize {
+        16
+    }
+
+    fn encode(&mut self, tubelets: &[Arc<Vec<f32>>], _slot: usize) -> Result<(), EngineError> {
+        assert_eq!(tubelets.len(), 2);
+        let act = (self.script)(self.clips);
+        self.clips += 1;
+        self.act = Some(match act {
+            Act::Fail => {
+                return Err(EngineError::Failed {
+                    what: "encoder".to_owned(),
+                    message: "scripted".to_owned(),
+                });
+            }
+            Act::Panic => panic!("scripted"),
+            Act::Sleep(time) => {
+                std::thread::sleep(time);
+                A4C
+            }
+            act @ Act::Say(..) => act,
+        });
+        Ok(())
+    }
+
+    fn head(&mut self, name: &str, slots: &[usize], out: &mut Vec<f32>) -> Result<(), EngineError> {
+        out.clear();
+        let Some(Act::Say(logits, z)) = &self.act else {
+            return Err(EngineError::EmptySlot { slot: slots[0] });
+        };
+        match name {
+            "view" => out.extend(logits),
+            _ => out.push(*z),
+        }
+        Ok(())
+    }
+
+    fn tokens(&mut self, slot: usize, _out: &mut Vec<f32>) -> Result<(), EngineError> {
+        Err(EngineError::EmptySlot { slot })
+    }
+}
+
+pub fn manifest() -> Manifest {
+    let manifest: Manifest = toml::from_str(include_str!("manifest.toml")).unwrap();
+    manifest.validate().unwrap();
+    manifest
+}
+
+pub fn start(
+    engine: Box<dyn Engine>,
+    pace: Pace,
+    edit: impl FnOnce(&mut CartConfig),
+) -> (Session, FrameProducer, Receiver<Event>) {
+    let mut config = CartConfig::demo().unwrap();
+    config.pipeline.event_queue = 65_536;
+    edit(&mut config);
+    Session::start(SessionSetup {
+        manifest: manifest(),
+        package: "fixture@000000000000".to_owned(),
+        config,
+        engine,
+        pace,
+    })
+    .unwrap()
+}
+
+pub fn meta(capture_nanos: i64) -> FrameMeta {
+    FrameMeta {
+        width_px: 20,
+        height_px: 18,
+        format: PixelFormat::Gray8,
+        capture_nanos,
+        pass: 0,
+    }
+}
+
+pub fn fill(meta: &FrameMeta) -> impl FnOnce(&mut Vec<u8>) + use<> {
+    let bytes = meta.frame_bytes();
+    move |pixels| {
+        pixels.clear();
+        pixels.resize(bytes, 7);
+    }
+}
+
+/// Pushes without losing a frame.
+pub fn push_all(producer: &mut FrameProducer, metas: impl IntoIterator<Item = FrameMeta>) {
+    for meta in metas {
+        while producer.offer(meta, fill(&meta)).unwrap() == Pushed::RingFull {
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// Frames every `period` milliseconds.
+pub fn frames(count: i64, period: i64) -> impl Iterator<Item = FrameMeta> {
+    (0..count).map(move |i| meta(i * period * MILLI))
+}
+
+/// Closes the source, waits for the end and gives every event.
+pub fn finish(
+    mut session: Session,
+    producer: FrameProducer,
+    events: &Receiver<Event>,
+) -> (Summary, Vec<Event>) {
+    drop(producer);
+    let mut all = Vec::new();
+    while !session.wait_finished(Duration::from_millis(5)) {
+        all.extend(events.try_iter());
+    }
+    let summary = session.stop();
+    all.extend(events.try_iter());
+    (summary, all)
+}
+
+#[track_caller]
+pub fn assert_identity(c: &Counters) {
+    let rejected: u64 = c.rejected.values().sum();
+    let ended = c.used + c.unused + c.dropped_ring_full + rejected + c.in_flight;
+    assert_eq!(c.captured, ended, "{c:?}");
+}

@@ -1,0 +1,298 @@
+//! The pipeline from pushed frames to events, over a scripted engine.
+
+mod common;
+
+use common::*;
+use echocart_core::clock::Pace;
+use echocart_core::events::{Estimate, Event, Reason, StateKind, Status};
+use echocart_core::frame::FrameMeta;
+use echocart_core::ring::{PushError, Pushed};
+use std::time::Duration;
+
+fn estimates(events: &[Event]) -> Vec<&Estimate> {
+    let mut estimates = Vec::new();
+    for event in events {
+        if let Event::Estimate(estimate) = event {
+            estimates.push(estimate.as_ref());
+        }
+    }
+    estimates
+}
+
+#[test]
+fn every_clip_of_a_steady_source_is_a_value() {
+    let (session, mut producer, events) = start(Scripted::new(|_| A4C), Pace::Max, |_| {});
+    push_all(&mut producer, frames(120, 25));
+    let (summary, events) = finish(session, producer, &events);
+    let estimates = estimates(&events);
+    assert!(estimates.len() > 8, "{}", estimates.len());
+    for e in &estimates {
+        assert_eq!(e.view.status, Status::Value);
+        let segment = &e.view.evidence.segments[0];
+        let span = segment.last_capture_nanos - segment.first_capture_nanos;
+        assert!((span - 375 * MILLI).abs() <= 25 * MILLI, "span {span}");
+        assert!(e.sent_nanos.is_none() && e.view.evidence.age_newest_nanos.is_none());
+    }
+    assert_eq!(summary.values["view"], estimates.len() as u64);
+    assert_eq!(summary.counters.in_flight, 0);
+    assert_identity(&summary.counters);
+    assert!(matches!(events.last(), Some(Event::Summary(_))));
+}
+
+#[test]
+fn the_two_segments_of_a_number_share_no_frame() {
+    let (session, mut producer, events) = start(Scripted::new(|_| A4C), Pace::Max, |_| {});
+    push_all(&mut producer, frames(200, 25));
+    let (_, events) = finish(session, producer, &events);
+    let numbers: Vec<_> = estimates(&events)
+        .into_iter()
+        .filter(|e| e.lvef.has_value())
+        .collect();
+    assert!(numbers.len() > 5);
+    for e in numbers {
+        let [earlier, newest] = e.lvef.evidence.segments.as_slice() else {
+            panic!("two segments expected");
+        };
+        assert!(earlier.last_frame < newest.first_frame);
+        assert_eq!(earlier.view.as_deref(), Some("A4C"));
+        let percent = e.lvef.value.as_ref().unwrap().percent;
+        assert!((percent - 55.0).abs() < 1e-5, "{percent}");
+    }
+    assert_eq!(estimates(&events)[0].lvef.reason, Some(Reason::WarmingUp));
+}
+
+#[test]
+fn a_number_needs_its_view() {
+    let script = |n| match n % 2 {
+        0 => Act::Say([5.0, 0.0], 0.0),
+        _ => Act::Say([0.1, 0.0], 0.0),
+    };
+    let (session, mut producer, events) = start(Scripted::new(script), Pace::Max, |_| {});
+    push_all(&mut producer, frames(100, 25));
+    let (_, events) = finish(session, producer, &events);
+    for e in estimates(&events) {
+        let reason = e.lvef.reason.unwrap();
+        match e.clip % 2 {
+            0 => assert_eq!(reason, Reason::WrongView),
+            _ => assert_eq!(
+                (e.view.reason, reason),
+                (Some(Reason::Uncertain), Reason::Uncertain)
+            ),
+        }
+        assert!(e.raw.as_ref().unwrap().lvef.is_none());
+    }
+}
+
+#[test]
+fn a_number_that_is_not_finite_is_never_shown() {
+    let script = |_| Act::Say([0.0, 5.0], f32::NAN);
+    let (session, mut producer, events) = start(Scripted::new(script), Pace::Max, |_| {});
+    push_all(&mut producer, frames(100, 25));
+    let (summary, events) = finish(session, producer, &events);
+    assert_eq!(summary.values["lvef"], 0);
+    let last = estimates(&events).pop().unwrap();
+    assert_eq!(last.lvef.reason, Some(Reason::EngineDown));
+}
+
+#[test]
+fn a_number_outside_the_package_range_is_not_clamped() {
+    let script = |_| Act::Say([0.0, 5.0], 4.0);
+    let (session, mut producer, events) = start(Scripted::new(script), Pace::Max, |_| {});
+    push_all(&mut producer, frames(100, 25));
+    let (_, events) = finish(session, producer, &events);
+    let last = estimates(&events).pop().unwrap();
+    assert_eq!(last.lvef.reason, Some(Reason::OutOfRange));
+    assert!(last.lvef.value.is_none());
+}
+
+#[test]
+fn a_gap_refuses_the_clips_that_cover_it() {
+    let (session, mut producer, events) = start(Scripted::new(|_| A4C), Pace::Max, |_| {});
+    let without = |m: &FrameMeta| !(1000 * MILLI..1200 * MILLI).contains(&m.capture_nanos);
+    push_all(&mut producer, frames(120, 25).filter(without));
+    let (summary, events) = finish(session, producer, &events);
+    let refused: Vec<_> = estimates(&events)
+        .into_iter()
+        .filter(|e| e.view.reason == Some(Reason::Gap))
+        .collect();
+    assert!(!refused.is_empty());
+    assert!(refused.iter().all(|e| e.raw.is_none()));
+    assert!(estimates(&events).last().unwrap().view.has_value());
+    assert_identity(&summary.counters);
+}
+
+#[test]
+fn a_change_of_geometry_refuses_mixed_clips_and_recovers() {
+    let (session, mut producer, events) = start(Scripted::new(|_| A4C), Pace::Max, |_| {});
+    let changed = frames(120, 25).map(|m| FrameMeta {
+        width_px: if m.capture_nanos < 1500 * MILLI {
+            20
+        } else {
+            32
+        },
+        ..m
+    });
+    push_all(&mut producer, changed);
+    let (summary, events) = finish(session, producer, &events);
+    let reasons: Vec<_> = estimates(&events).iter().map(|e| e.view.reason).collect();
+    assert!(
+        reasons.contains(&Some(Reason::SectorChanged)),
+        "{reasons:?}"
+    );
+    assert_eq!(*reasons.last().unwrap(), None);
+    for e in estimates(&events) {
+        let sectors: Vec<_> = e.lvef.evidence.segments.iter().map(|s| s.sector).collect();
+        assert!(sectors.windows(2).all(|w| w[0] == w[1]), "{sectors:?}");
+    }
+    let state = |e: &Event| matches!(e, Event::State(s) if s.state == StateKind::SectorChanged);
+    assert_eq!(events.iter().filter(|e| state(e)).count(), 1);
+    assert_identity(&summary.counters);
+}
+
+#[test]
+fn a_time_stamp_that_goes_back_is_rejected_and_counted() {
+    let (session, mut producer, events) = start(Scripted::new(|_| A4C), Pace::Max, |_| {});
+    let mut metas: Vec<_> = frames(60, 25).collect();
+    metas[30].capture_nanos = metas[10].capture_nanos;
+    metas[31].capture_nanos = metas[29].capture_nanos;
+    push_all(&mut producer, metas);
+    let (summary, _) = finish(session, producer, &events);
+    assert_eq!(summary.counters.rejected[&Reason::BadTimestamp], 2);
+    assert_identity(&summary.counters);
+}
+
+#[test]
+fn a_failing_engine_withholds_and_the_next_clip_is_tried() {
+    let script = |n| if n == 1 { Act::Fail } else { A4C };
+    let (session, mut producer, events) = start(Scripted::new(script), Pace::Max, |_| {});
+    push_all(&mut producer, frames(100, 25));
+    let (summary, events) = finish(session, producer, &events);
+    let estimates = estimates(&events);
+    assert_eq!(estimates[1].view.reason, Some(Reason::EngineDown));
+    assert!(estimates[2].view.has_value());
+    assert_identity(&summary.counters);
+}
+
+#[test]
+fn a_panicking_engine_is_never_asked_again_and_loses_no_frame() {
+    let script = |n| if n == 2 { Act::Panic } else { A4C };
+    let (session, mut producer, events) = start(Scripted::new(script), Pace::Max, |_| {});
+    push_all(&mut producer, frames(100, 25));
+    let (summary, events) = finish(session, producer, &events);
+    let estimates = estimates(&events);
+    assert!(estimates[1].view.has_value());
+    assert!(
+        estimates[2..]
+            .iter()
+            .all(|e| e.view.reason == Some(Reason::EngineDown))
+    );
+    assert_eq!(summary.counters.in_flight, 0);
+    assert_identity(&summary.counters);
+}
+
+#[test]
+fn the_same_frames_give_the_same_events_in_virtual_time() {
+    let run = || {
+        let (session, mut producer, events) = start(Scripted::new(|_| A4C), Pace::Max, |_| {});
+        push_all(&mut producer, frames(300, 17));
+        let (_, events) = finish(session, producer, &events);
+        events
+            .iter()
+            .map(|e| serde_json::to_string(e).unwrap())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(run(), run());
+}
+
+#[test]
+fn a_slow_engine_supersedes_clips_and_every_frame_is_accounted_for() {
+    let script = |_| Act::Sleep(Duration::from_millis(3));
+    let (session, mut producer, events) = start(Scripted::new(script), Pace::Real, |_| {});
+    let mut dropped = 0;
+    for meta in frames(4000, 25) {
+        let pushed = producer.push(meta, fill(&meta)).unwrap();
+        dropped += u64::from(pushed == Pushed::RingFull);
+        assert_identity(&session.counters());
+    }
+    let (summary, events) = finish(session, producer, &events);
+    assert_eq!(summary.counters.captured, 4000);
+    assert_eq!(summary.counters.dropped_ring_full, dropped);
+    assert_eq!(summary.counters.in_flight, 0);
+    assert_identity(&summary.counters);
+    for event in &events {
+        if let Event::State(s) = event {
+            assert_identity(s.counters.as_ref().unwrap_or(&Default::default()));
+        }
+    }
+}
+
+#[test]
+fn stopping_leaves_a_busy_engine_behind_and_sends_the_summary_last() {
+    let script = |_| Act::Sleep(Duration::from_secs(3));
+    let (session, mut producer, events) = start(Scripted::new(script), Pace::Real, |_| {});
+    for meta in frames(40, 25) {
+        let _ = producer.push(meta, fill(&meta)).unwrap();
+    }
+    while session.counters().captured < 30 {
+        std::thread::yield_now();
+    }
+    let summary = session.stop();
+    assert!(summary.counters.in_flight > 0);
+    assert_identity(&summary.counters);
+    let events: Vec<_> = events.try_iter().collect();
+    assert!(matches!(events.last(), Some(Event::Summary(_))));
+}
+
+#[test]
+fn an_impossible_frame_is_refused_at_the_door() {
+    let (session, mut producer, events) = start(Scripted::new(|_| A4C), Pace::Max, |c| {
+        c.pipeline.max_frame_bytes = 400;
+    });
+    let large = FrameMeta {
+        width_px: 400,
+        ..meta(0)
+    };
+    let error = producer.push(large, fill(&large)).unwrap_err();
+    assert_eq!(
+        error,
+        PushError::Size {
+            most: 400,
+            found: 7200
+        }
+    );
+    for _ in 0..100 {
+        let error = producer.push(meta(0), |p| p.clear()).unwrap_err();
+        assert!(matches!(error, PushError::Pixels { .. }));
+    }
+    let error = producer.push(meta(0), |p| p.clear()).unwrap_err();
+    assert_eq!(
+        error,
+        PushError::Pixels {
+            expected: 360,
+            found: 0
+        }
+    );
+    push_all(&mut producer, frames(40, 25));
+    let (summary, _) = finish(session, producer, &events);
+    assert_eq!(summary.counters.captured, 40);
+}
+
+#[test]
+fn a_reader_that_lags_loses_the_oldest_events_and_is_told() {
+    let (session, mut producer, events) = start(Scripted::new(|_| A4C), Pace::Real, |c| {
+        c.pipeline.event_queue = 16;
+    });
+    for meta in frames(4000, 25) {
+        while producer.offer(meta, fill(&meta)).unwrap() == Pushed::RingFull {
+            std::thread::yield_now();
+        }
+    }
+    drop(producer);
+    let mut session = session;
+    while !session.wait_finished(Duration::from_millis(5)) {}
+    let summary = session.stop();
+    assert!(summary.events_dropped > 0);
+    let left: Vec<_> = events.try_iter().collect();
+    assert!(left.len() <= 16);
+    assert!(matches!(left.last(), Some(Event::Summary(_))));
+}
