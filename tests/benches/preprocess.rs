@@ -50,7 +50,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 pass: 0,
             };
             let pixels: Vec<u8> = (0..meta.frame_bytes())
-                .map(|i| (i * 31 >> 3) as u8)
+                .map(|i| ((i * 31) >> 3) as u8)
                 .collect();
             println!("{width_px}x{height_px} {format}");
             for (chain, steps) in [

@@ -87,14 +87,23 @@ pub enum ExportError {
 
 impl ExportError {
     pub(crate) fn read(path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Read { path: path.to_owned(), source }
+        move |source| Self::Read {
+            path: path.to_owned(),
+            source,
+        }
     }
 
     pub(crate) fn write(path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Write { path: path.to_owned(), source }
+        move |source| Self::Write {
+            path: path.to_owned(),
+            source,
+        }
     }
 
     pub(crate) fn checkpoint(path: &Path, message: impl Into<String>) -> Self {
-        Self::Checkpoint { message: message.into(), path: path.to_owned() }
+        Self::Checkpoint {
+            message: message.into(),
+            path: path.to_owned(),
+        }
     }
 }

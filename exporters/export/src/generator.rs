@@ -49,7 +49,12 @@ pub fn weight(tag: &str, group: &str, key: &str, shape: &[usize]) -> Vec<f32> {
         let gain = if peaked { 3.0 } else { 1.7 };
         (0.0, gain / (fan_in as f64).sqrt())
     };
-    fill(&format!("{tag}/{group}/{key}"), shape.iter().product(), offset, gain)
+    fill(
+        &format!("{tag}/{group}/{key}"),
+        shape.iter().product(),
+        offset,
+        gain,
+    )
 }
 
 /// Generates input clip `clip` under `tag`, already normalised.
@@ -57,7 +62,12 @@ pub fn weight(tag: &str, group: &str, key: &str, shape: &[usize]) -> Vec<f32> {
 /// # Shapes
 /// `[1, 3, frames, height_px, width_px]`, row-major.
 pub fn clip(tag: &str, clip: usize, frames: usize, height_px: usize, width_px: usize) -> Vec<f32> {
-    fill(&format!("{tag}/clip{clip}"), 3 * frames * height_px * width_px, 0.0, 2.0)
+    fill(
+        &format!("{tag}/clip{clip}"),
+        3 * frames * height_px * width_px,
+        0.0,
+        2.0,
+    )
 }
 
 #[cfg(test)]
@@ -74,7 +84,10 @@ mod tests {
     #[test]
     fn the_stream_is_splitmix64_from_state_zero() {
         assert_eq!(splitmix64(GOLDEN_GAMMA), 0xE220_A839_7B1D_CDAF);
-        assert_eq!(splitmix64(GOLDEN_GAMMA.wrapping_mul(2)), 0x6E78_9E6A_A1B9_65F4);
+        assert_eq!(
+            splitmix64(GOLDEN_GAMMA.wrapping_mul(2)),
+            0x6E78_9E6A_A1B9_65F4
+        );
     }
 
     #[test]
@@ -87,7 +100,12 @@ mod tests {
         assert!(query.iter().any(|v| v.abs() > 0.9));
         let qkv = weight("t", "encoder", "blocks.0.attn.qkv.weight", &[12, 100]);
         assert!(qkv.iter().all(|v| v.abs() <= 0.3) && qkv.iter().any(|v| v.abs() > 0.25));
-        let patch = weight("t", "encoder", "patch_embed.proj.weight", &[4, 1, 1, 10, 10]);
+        let patch = weight(
+            "t",
+            "encoder",
+            "patch_embed.proj.weight",
+            &[4, 1, 1, 10, 10],
+        );
         assert!(patch.iter().all(|v| v.abs() <= 0.17) && patch.iter().any(|v| v.abs() > 0.15));
     }
 }

@@ -50,14 +50,24 @@ fn block(layout: &mut Layout, name: &str, dim: usize, hidden: usize) {
 
 /// Every tensor of an encoder.
 pub fn encoder(encoder: &Encoder) -> Layout {
-    let patch =
-        vec![encoder.dim, encoder.channels, encoder.tubelet_frames, encoder.patch_px, encoder.patch_px];
+    let patch = vec![
+        encoder.dim,
+        encoder.channels,
+        encoder.tubelet_frames,
+        encoder.patch_px,
+        encoder.patch_px,
+    ];
     let mut layout = vec![
         ("patch_embed.proj.weight".to_owned(), patch),
         ("patch_embed.proj.bias".to_owned(), vec![encoder.dim]),
     ];
     for index in 0..encoder.depth {
-        block(&mut layout, &format!("blocks.{index}"), encoder.dim, encoder_hidden(encoder));
+        block(
+            &mut layout,
+            &format!("blocks.{index}"),
+            encoder.dim,
+            encoder_hidden(encoder),
+        );
     }
     affine(&mut layout, "norm", encoder.dim, None);
     layout
@@ -68,13 +78,38 @@ pub fn probe(probe: &Probe) -> Layout {
     let mut layout = vec![("pooler.query_tokens".to_owned(), vec![1, 1, probe.dim])];
     let cross = "pooler.cross_attention_block";
     affine(&mut layout, &format!("{cross}.norm1"), probe.dim, None);
-    affine(&mut layout, &format!("{cross}.xattn.q"), probe.dim, Some(probe.dim));
-    affine(&mut layout, &format!("{cross}.xattn.kv"), 2 * probe.dim, Some(probe.dim));
+    affine(
+        &mut layout,
+        &format!("{cross}.xattn.q"),
+        probe.dim,
+        Some(probe.dim),
+    );
+    affine(
+        &mut layout,
+        &format!("{cross}.xattn.kv"),
+        2 * probe.dim,
+        Some(probe.dim),
+    );
     affine(&mut layout, &format!("{cross}.norm2"), probe.dim, None);
-    affine(&mut layout, &format!("{cross}.mlp.fc1"), probe.hidden, Some(probe.dim));
-    affine(&mut layout, &format!("{cross}.mlp.fc2"), probe.dim, Some(probe.hidden));
+    affine(
+        &mut layout,
+        &format!("{cross}.mlp.fc1"),
+        probe.hidden,
+        Some(probe.dim),
+    );
+    affine(
+        &mut layout,
+        &format!("{cross}.mlp.fc2"),
+        probe.dim,
+        Some(probe.hidden),
+    );
     for index in 0..probe.depth.saturating_sub(1) {
-        block(&mut layout, &format!("pooler.blocks.{index}"), probe.dim, probe.hidden);
+        block(
+            &mut layout,
+            &format!("pooler.blocks.{index}"),
+            probe.dim,
+            probe.hidden,
+        );
     }
     affine(&mut layout, probe.last, probe.outputs, Some(probe.dim));
     layout

@@ -1,1 +1,23 @@
-//! exporters/export
+//! EchoJEPA checkpoints to checked ONNX packages.
+//!
+//! [`export`] reads `.pt` files, or makes weights by the generator, and writes a package.
+//! [`parity`] runs an exported golden case on an engine and compares it with the original model.
+#![forbid(unsafe_code)]
+
+pub mod checkpoint;
+mod error;
+pub mod generator;
+pub mod graph;
+pub mod layout;
+pub mod onnx;
+mod output;
+mod package;
+pub mod parity;
+pub mod pickle;
+mod recipe;
+mod source;
+
+pub use error::ExportError;
+pub use package::{ExportReport, ExportRequest, export};
+pub use recipe::{Recipe, RecipeHead};
+pub use source::WeightSource;

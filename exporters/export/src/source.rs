@@ -18,7 +18,11 @@ pub enum WeightSource {
 /// Weights by key, read one tensor at a time.
 pub(crate) enum Weights {
     File(StateDict),
-    Generated { tag: String, group: String, shapes: BTreeMap<String, Vec<usize>> },
+    Generated {
+        tag: String,
+        group: String,
+        shapes: BTreeMap<String, Vec<usize>>,
+    },
 }
 
 impl Weights {

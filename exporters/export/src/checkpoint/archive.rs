@@ -28,7 +28,10 @@ impl Archive {
     pub fn open(path: &Path) -> Result<Self, ExportError> {
         let file = File::open(path).map_err(ExportError::read(path))?;
         if file.metadata().map_err(ExportError::read(path))?.is_dir() {
-            return Err(ExportError::checkpoint(path, "expected a file, found a folder"));
+            return Err(ExportError::checkpoint(
+                path,
+                "expected a file, found a folder",
+            ));
         }
         let second = file.try_clone().map_err(ExportError::read(path))?;
         let mut zip = ZipArchive::new(second).map_err(|e| {
@@ -38,7 +41,9 @@ impl Archive {
         for index in 0..zip.len() {
             let entry = zip.by_index_raw(index).map_err(|e| damaged(path, &e))?;
             if entry.compression() != CompressionMethod::Stored || entry.encrypted() {
-                let name = entry.name().map_or_else(|_| String::new(), |n| n.escape_debug().to_string());
+                let name = entry
+                    .name()
+                    .map_or_else(|_| String::new(), |n| n.escape_debug().to_string());
                 let message = format!("expected stored entries, found a packed one: {name}");
                 return Err(ExportError::checkpoint(path, message));
             }
@@ -55,7 +60,13 @@ impl Archive {
         let bytes = entry(path, &file, &mut zip, &name, MOST_PICKLE_BYTES)?.unwrap_or_default();
         let pickle =
             pickle::parse(&bytes).map_err(|e| ExportError::checkpoint(path, e.to_string()))?;
-        Ok(Self { path: path.to_owned(), file, zip, stem, pickle })
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            zip,
+            stem,
+            pickle,
+        })
     }
 
     /// Where it was opened.
@@ -107,12 +118,19 @@ impl Archive {
         let (words, _) = bytes.as_chunks::<4>();
         let values: Vec<f32> = words.iter().map(|&word| f32::from_le_bytes(word)).collect();
         drop(bytes);
-        Ok(if is_contiguous(tensor) { values } else { gather(tensor, &values) })
+        Ok(if is_contiguous(tensor) {
+            values
+        } else {
+            gather(tensor, &values)
+        })
     }
 }
 
 fn damaged(path: &Path, error: &dyn std::fmt::Display) -> ExportError {
-    ExportError::checkpoint(path, format!("expected a whole zip, found a damaged one: {error}"))
+    ExportError::checkpoint(
+        path,
+        format!("expected a whole zip, found a damaged one: {error}"),
+    )
 }
 
 fn stem(path: &Path, zip: &ZipArchive<File>) -> Result<String, ExportError> {
@@ -129,7 +147,10 @@ fn stem(path: &Path, zip: &ZipArchive<File>) -> Result<String, ExportError> {
         Some(stem) if stems.is_empty() => Ok(stem),
         found => {
             let found = if found.is_some() { "several" } else { "none" };
-            Err(ExportError::checkpoint(path, format!("expected one data.pkl, found {found}")))
+            Err(ExportError::checkpoint(
+                path,
+                format!("expected one data.pkl, found {found}"),
+            ))
         }
     }
 }
@@ -139,7 +160,9 @@ fn place(
     zip: &mut ZipArchive<File>,
     name: &str,
 ) -> Result<Option<(u64, u64)>, ExportError> {
-    let Some(index) = zip.index_for_name(name) else { return Ok(None) };
+    let Some(index) = zip.index_for_name(name) else {
+        return Ok(None);
+    };
     let entry = zip.by_index_raw(index).map_err(|e| damaged(path, &e))?;
     match entry.data_start() {
         Some(start) => Ok(Some((start, entry.size()))),
@@ -154,7 +177,9 @@ fn entry(
     name: &str,
     most_bytes: u64,
 ) -> Result<Option<Vec<u8>>, ExportError> {
-    let Some((start, size)) = place(path, zip, name)? else { return Ok(None) };
+    let Some((start, size)) = place(path, zip, name)? else {
+        return Ok(None);
+    };
     let length = file.metadata().map_err(ExportError::read(path))?.len();
     if size > most_bytes || start.checked_add(size).is_none_or(|end| end > length) {
         let most = most_bytes.min(length.saturating_sub(start));
@@ -183,11 +208,16 @@ fn extent(tensor: &Tensor) -> Option<(u64, u64)> {
 
 fn is_contiguous(tensor: &Tensor) -> bool {
     let mut expected = 1;
-    tensor.shape.iter().zip(&tensor.strides).rev().all(|(&length, &stride)| {
-        let fits = length == 1 || stride == expected;
-        expected = expected.saturating_mul(length);
-        fits
-    })
+    tensor
+        .shape
+        .iter()
+        .zip(&tensor.strides)
+        .rev()
+        .all(|(&length, &stride)| {
+            let fits = length == 1 || stride == expected;
+            expected = expected.saturating_mul(length);
+            fits
+        })
 }
 
 fn gather(tensor: &Tensor, values: &[f32]) -> Vec<f32> {
@@ -198,5 +228,8 @@ fn gather(tensor: &Tensor, values: &[f32]) -> Vec<f32> {
             .flat_map(|&base| (0..length).map(move |i| base + i * stride))
             .collect::<Vec<u64>>();
     }
-    offsets.iter().filter_map(|&offset| values.get(offset as usize).copied()).collect()
+    offsets
+        .iter()
+        .filter_map(|&offset| values.get(offset as usize).copied())
+        .collect()
 }

@@ -28,7 +28,11 @@ pub fn read_encoder(path: &Path, encoder: &Encoder) -> Result<StateDict, ExportE
         return Err(newer_family(path, "the key ema_encoder"));
     }
     let Some(id) = pickle.entry(pickle.root(), ENCODER_KEY) else {
-        let keys: Vec<_> = entries.iter().take(12).map(|(k, _)| k.escape_debug().to_string()).collect();
+        let keys: Vec<_> = entries
+            .iter()
+            .take(12)
+            .map(|(k, _)| k.escape_debug().to_string())
+            .collect();
         let message = format!("expected the key {ENCODER_KEY}, found {}", words(&keys));
         return Err(ExportError::checkpoint(path, message));
     };
@@ -67,5 +71,9 @@ fn newer_family(path: &Path, found: &str) -> ExportError {
 }
 
 fn words(keys: &[String]) -> String {
-    if keys.is_empty() { "no key".to_owned() } else { keys.join(", ") }
+    if keys.is_empty() {
+        "no key".to_owned()
+    } else {
+        keys.join(", ")
+    }
 }

@@ -6,6 +6,6 @@ mod probe;
 mod state;
 
 pub use archive::Archive;
-pub use encoder::read_encoder;
+pub use encoder::{ENCODER_KEY, read_encoder};
 pub use probe::{Best, ChosenProbe, read_probe};
 pub use state::StateDict;

@@ -40,8 +40,13 @@ pub fn read_probe(path: &Path, probe: &Probe, best: Best) -> Result<ChosenProbe,
     let wrong = |message: String| ExportError::checkpoint(path, message);
     let list = |key: &str| match pickle.entry(pickle.root(), key).map(|id| pickle.node(id)) {
         Some(Node::List(items) | Node::Tuple(items)) => Ok(items),
-        Some(other) => Err(wrong(format!("expected a list at {key}, found {}", other.kind()))),
-        None => Err(wrong(format!("expected a probe file with the key {key}, found none"))),
+        Some(other) => Err(wrong(format!(
+            "expected a list at {key}, found {}",
+            other.kind()
+        ))),
+        None => Err(wrong(format!(
+            "expected a probe file with the key {key}, found none"
+        ))),
     };
     let classifiers = list("classifiers")?;
     let scores = list("val_acc_per_head")?
@@ -51,7 +56,9 @@ pub fn read_probe(path: &Path, probe: &Probe, best: Best) -> Result<ChosenProbe,
         .map_err(wrong)?;
     if scores.is_empty() || scores.len() != classifiers.len() {
         let (heads, found) = (classifiers.len(), scores.len());
-        return Err(wrong(format!("expected a score per head of {heads}, found {found}")));
+        return Err(wrong(format!(
+            "expected a score per head of {heads}, found {found}"
+        )));
     }
     let better = |a: f64, b: f64| match best {
         Best::Highest => a > b,
@@ -59,7 +66,10 @@ pub fn read_probe(path: &Path, probe: &Probe, best: Best) -> Result<ChosenProbe,
     };
     let mut index = 0;
     for (candidate, &score) in scores.iter().enumerate() {
-        if scores.get(index).is_some_and(|&current| better(score, current)) {
+        if scores
+            .get(index)
+            .is_some_and(|&current| better(score, current))
+        {
             index = candidate;
         }
     }
@@ -70,7 +80,10 @@ pub fn read_probe(path: &Path, probe: &Probe, best: Best) -> Result<ChosenProbe,
         Best::Highest => "highest",
         Best::Lowest => "lowest",
     };
-    let choice = format!("{word} val_acc_per_head, {} of {scores:?}", scores.get(index).unwrap_or(&f64::NAN));
+    let choice = format!(
+        "{word} val_acc_per_head, {} of {scores:?}",
+        scores.get(index).unwrap_or(&f64::NAN)
+    );
     let state = StateDict::new(archive, id, |key| {
         key.strip_prefix("module.").unwrap_or(key).to_owned()
     })?;
@@ -86,7 +99,12 @@ pub fn read_probe(path: &Path, probe: &Probe, best: Best) -> Result<ChosenProbe,
         return Err(ExportError::checkpoint(path, message));
     }
     state.check(&layout::probe(&probe))?;
-    Ok(ChosenProbe { state, probe, index, choice })
+    Ok(ChosenProbe {
+        state,
+        probe,
+        index,
+        choice,
+    })
 }
 
 fn score(node: &Node) -> Result<f64, String> {
@@ -94,12 +112,17 @@ fn score(node: &Node) -> Result<f64, String> {
         Node::Float(value) => *value,
         Node::Int(value) => *value as f64,
         other => {
-            return Err(format!("expected numbers in val_acc_per_head, found {}", other.kind()));
+            return Err(format!(
+                "expected numbers in val_acc_per_head, found {}",
+                other.kind()
+            ));
         }
     };
     if value.is_finite() {
         Ok(value)
     } else {
-        Err(format!("expected finite numbers in val_acc_per_head, found {value}"))
+        Err(format!(
+            "expected finite numbers in val_acc_per_head, found {value}"
+        ))
     }
 }

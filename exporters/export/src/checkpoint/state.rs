@@ -40,7 +40,9 @@ impl StateDict {
                 return Err(wrong(format!("expected a tensor, found {found} at {key}")));
             };
             if tensors.contains_key(&key) {
-                return Err(wrong(format!("expected each tensor once, found {key} twice")));
+                return Err(wrong(format!(
+                    "expected each tensor once, found {key} twice"
+                )));
             }
             tensors.insert(key, (**tensor).clone());
         }
@@ -68,7 +70,10 @@ impl StateDict {
             let (number, _) = key.strip_prefix(prefix)?.split_once('.')?;
             number.parse::<u16>().ok().map(usize::from)
         };
-        self.keys().filter_map(index).max().map_or(0, |last| last + 1)
+        self.keys()
+            .filter_map(index)
+            .max()
+            .map_or(0, |last| last + 1)
     }
 
     /// Removes `key`, which the model does not use.
@@ -92,15 +97,25 @@ impl StateDict {
                 return Err(wrong(name, format!("shape {shape:?}"), "none".to_owned()));
             };
             if !found.iter().copied().eq(shape.iter().map(|&n| n as u64)) {
-                return Err(wrong(name, format!("shape {shape:?}"), format!("{found:?}")));
+                return Err(wrong(
+                    name,
+                    format!("shape {shape:?}"),
+                    format!("{found:?}"),
+                ));
             }
         }
         let known: std::collections::BTreeSet<&str> =
             layout.iter().map(|(name, _)| name.as_str()).collect();
-        match self.tensors.iter().find(|(name, _)| !known.contains(name.as_str())) {
-            Some((name, tensor)) => {
-                Err(wrong(name, "no such tensor".to_owned(), format!("{:?}", tensor.shape)))
-            }
+        match self
+            .tensors
+            .iter()
+            .find(|(name, _)| !known.contains(name.as_str()))
+        {
+            Some((name, tensor)) => Err(wrong(
+                name,
+                "no such tensor".to_owned(),
+                format!("{:?}", tensor.shape),
+            )),
             None => Ok(()),
         }
     }

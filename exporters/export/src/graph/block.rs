@@ -15,6 +15,8 @@ pub struct Block<'a> {
     pub dim: usize,
     /// Attention heads.
     pub heads: usize,
+    /// MLP width.
+    pub hidden: usize,
     /// Added to the variance in both normalisations.
     pub epsilon: f32,
     /// Names of the gathered cosine and sine tables and of the shape that splits heads into
@@ -49,14 +51,27 @@ pub fn declare_shapes(graph: &mut Graph, dim: usize) {
 /// Adds a layer normalisation over the last axis.
 pub fn layer_norm(graph: &mut Graph, name: &str, input: &str, epsilon: f32) -> String {
     let (scale, bias) = (format!("{name}.weight"), format!("{name}.bias"));
-    let attributes = [("axis", Attribute::Int(-1)), ("epsilon", Attribute::Float(epsilon))];
-    graph.op("LayerNormalization", &[input, &scale, &bias], &format!("{name}.out"), &attributes)
+    let attributes = [
+        ("axis", Attribute::Int(-1)),
+        ("epsilon", Attribute::Float(epsilon)),
+    ];
+    graph.op(
+        "LayerNormalization",
+        &[input, &scale, &bias],
+        &format!("{name}.out"),
+        &attributes,
+    )
 }
 
 /// Adds `input x weight + bias` over two axes.
 pub fn linear(graph: &mut Graph, name: &str, input: &str) -> String {
     let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
-    graph.op("Gemm", &[input, &weight, &bias], &format!("{name}.out"), &[])
+    graph.op(
+        "Gemm",
+        &[input, &weight, &bias],
+        &format!("{name}.out"),
+        &[],
+    )
 }
 
 /// Adds two linear layers with an exact GELU between them.
@@ -89,7 +104,11 @@ pub fn write_linear(
 ) -> Result<(), ExportError> {
     let key = format!("{name}.weight");
     let weight = reader.read(&key)?;
-    file.push(key, &[inputs, weight.len() / inputs], &transposed(&weight, inputs))?;
+    file.push(
+        key,
+        &[inputs, weight.len() / inputs],
+        &transposed(&weight, inputs),
+    )?;
     drop(weight);
     let key = format!("{name}.bias");
     let bias = reader.read(&key)?;
@@ -132,18 +151,16 @@ impl Block<'_> {
         let weight = reader.read(&format!("{name}.attn.proj.weight"))?;
         let offset = reader.read(&format!("{name}.attn.proj.bias"))?;
         let offset = narrow(&affine(&weight, &wide(&bias[2 * dim..]), &offset));
-        file.push(format!("{name}.attn.proj.weight"), &[dim, dim], &transposed(&weight, dim))?;
+        file.push(
+            format!("{name}.attn.proj.weight"),
+            &[dim, dim],
+            &transposed(&weight, dim),
+        )?;
         file.push(format!("{name}.attn.proj.bias"), &[dim], &offset)?;
         drop(weight);
         write_norm(reader, file, &format!("{name}.norm2"))?;
         write_linear(reader, file, &format!("{name}.mlp.fc1"), dim)?;
-        let hidden_key = format!("{name}.mlp.fc2");
-        let weight = reader.read(&format!("{hidden_key}.weight"))?;
-        let hidden = weight.len() / dim;
-        file.push(format!("{hidden_key}.weight"), &[hidden, dim], &transposed(&weight, hidden))?;
-        drop(weight);
-        let bias = reader.read(&format!("{hidden_key}.bias"))?;
-        file.push(format!("{hidden_key}.bias"), &[dim], &bias)
+        write_linear(reader, file, &format!("{name}.mlp.fc2"), self.hidden)
     }
 
     fn rotated(&self, graph: &mut Graph, letter: &str, input: &str, rope: RopeNames<'_>) -> String {
@@ -173,7 +190,12 @@ impl Block<'_> {
             if let (Some(rope), "q" | "k") = (self.rope, letter) {
                 out = self.rotated(graph, letter, &out, rope);
             }
-            heads.push(graph.op("Reshape", &[&out, BATCH_SHAPE], &format!("{layer}.batch"), &[]));
+            heads.push(graph.op(
+                "Reshape",
+                &[&out, BATCH_SHAPE],
+                &format!("{layer}.batch"),
+                &[],
+            ));
         }
         let inputs: Vec<&str> = heads.iter().map(String::as_str).collect();
         let scale = 1.0 / ((self.dim / self.heads) as f64).sqrt();
@@ -182,7 +204,13 @@ impl Block<'_> {
             ("scale", Attribute::Float(scale as f32)),
         ];
         let mixed = value("attn.mixed");
-        graph.node(MICROSOFT, "MultiHeadAttention", &inputs, &[&mixed], &attributes);
+        graph.node(
+            MICROSOFT,
+            "MultiHeadAttention",
+            &inputs,
+            &[&mixed],
+            &attributes,
+        );
         let flat = graph.op("Reshape", &[&mixed, FLAT_SHAPE], &value("attn.flat"), &[]);
         let projected = linear(graph, &value("attn.proj"), &flat);
         let middle = graph.op("Add", &[input, &projected], &value("attn.sum"), &[]);

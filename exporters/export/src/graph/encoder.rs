@@ -6,6 +6,7 @@ use super::block::{
 use super::rope::Rope;
 use super::{OnTensor, Reader};
 use crate::error::ExportError;
+use crate::layout;
 use crate::onnx::graph::{Attribute, Dim, Graph};
 use crate::onnx::weights::WeightFile;
 use crate::source::Weights;
@@ -31,6 +32,7 @@ fn block(encoder: &Encoder, index: usize) -> Block<'static> {
         name: format!("blocks.{index}"),
         dim: encoder.dim,
         heads: encoder.heads,
+        hidden: layout::encoder_hidden(encoder),
         epsilon: EPSILON,
         rope: Some(RopeNames {
             cos: "rope.cos.kept",
@@ -80,7 +82,12 @@ pub(crate) fn write(
     for table in [COS, SIN] {
         let axis = [("axis", Attribute::Int(0))];
         let kept = graph.op("Gather", &[table, IDS], &format!("{table}.gathered"), &axis);
-        graph.op("Reshape", &[&kept, TABLE_SHAPE], &format!("{table}.kept"), &[]);
+        graph.op(
+            "Reshape",
+            &[&kept, TABLE_SHAPE],
+            &format!("{table}.kept"),
+            &[],
+        );
     }
     let rows = graph.op("Reshape", &[ROWS, "shape.rows"], "rows.flat", &[]);
     let mut x = linear(&mut graph, PATCH, &rows);

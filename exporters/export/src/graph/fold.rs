@@ -36,7 +36,10 @@ pub fn affine(matrix: &[f32], vector: &[f64], offset: &[f32]) -> Vec<f64> {
 }
 
 fn dot(row: &[f32], vector: &[f64]) -> f64 {
-    row.iter().zip(vector).map(|(&a, &b)| f64::from(a) * b).sum()
+    row.iter()
+        .zip(vector)
+        .map(|(&a, &b)| f64::from(a) * b)
+        .sum()
 }
 
 /// Doubles of floats.

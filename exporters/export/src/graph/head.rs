@@ -31,6 +31,7 @@ fn block(probe: &Probe, index: usize) -> Block<'static> {
         name: format!("pooler.blocks.{index}"),
         dim: probe.dim,
         heads: probe.heads,
+        hidden: probe.hidden,
         epsilon: EPSILON,
         rope: None,
     }
@@ -77,13 +78,21 @@ pub(crate) fn write(
         })
         .collect();
     file.push(VALUES, &[heads, dim, head_dim], &values)?;
-    let residual: Vec<f64> =
-        query.iter().zip(&bias[dim..]).map(|(&q, &b)| q + f64::from(b)).collect();
+    let residual: Vec<f64> = query
+        .iter()
+        .zip(&bias[dim..])
+        .map(|(&q, &b)| q + f64::from(b))
+        .collect();
     file.push(RESIDUAL, &[1, dim], &narrow(&residual))?;
 
     write_norm(&mut reader, &mut file, &format!("{CROSS}.norm2"))?;
     write_linear(&mut reader, &mut file, &format!("{CROSS}.mlp.fc1"), dim)?;
-    write_linear(&mut reader, &mut file, &format!("{CROSS}.mlp.fc2"), probe.hidden)?;
+    write_linear(
+        &mut reader,
+        &mut file,
+        &format!("{CROSS}.mlp.fc2"),
+        probe.hidden,
+    )?;
     write_linear(&mut reader, &mut file, probe.last, dim)?;
     file.finish()
 }
@@ -94,14 +103,22 @@ pub(crate) fn graph(probe: &Probe, weights: Vec<TensorProto>, segments: usize) -
     let inputs: Vec<String> = (0..segments).map(input).collect();
     for (segment, name) in inputs.iter().enumerate() {
         let tokens = format!("N{segment}");
-        graph.input_f32(name, &[Dim::Fixed(1), Dim::Named(&tokens), Dim::Fixed(probe.dim)]);
+        graph.input_f32(
+            name,
+            &[Dim::Fixed(1), Dim::Named(&tokens), Dim::Fixed(probe.dim)],
+        );
     }
     graph.output_f32(OUTPUT, &[Dim::Fixed(1), Dim::Fixed(probe.outputs)]);
     declare_shapes(&mut graph, probe.dim);
     let mut x = inputs[0].clone();
     if segments > 1 {
         let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
-        x = graph.op("Concat", &inputs, "tokens.joined", &[("axis", Attribute::Int(1))]);
+        x = graph.op(
+            "Concat",
+            &inputs,
+            "tokens.joined",
+            &[("axis", Attribute::Int(1))],
+        );
     }
     x = graph.op("Reshape", &[&x, FLAT_SHAPE], "tokens.flat", &[]);
     for index in 0..probe.depth.saturating_sub(1) {
@@ -110,18 +127,30 @@ pub(crate) fn graph(probe: &Probe, weights: Vec<TensorProto>, segments: usize) -
     let normal = layer_norm(&mut graph, &format!("{CROSS}.norm1"), &x, EPSILON);
     let scores = graph.op("MatMul", &[&normal, SCORES], "pooler.scores", &[]);
     let by_head = graph.op("Transpose", &[&scores], "pooler.scores.by_head", &[]);
-    let share =
-        graph.op("Softmax", &[&by_head], "pooler.share", &[("axis", Attribute::Int(-1))]);
+    let share = graph.op(
+        "Softmax",
+        &[&by_head],
+        "pooler.share",
+        &[("axis", Attribute::Int(-1))],
+    );
     let pooled = graph.op("MatMul", &[&share, &normal], "pooler.pooled", &[]);
     graph.ints("shape.pooled", &[probe.heads as i64, 1, probe.dim as i64]);
-    let pooled = graph.op("Reshape", &[&pooled, "shape.pooled"], "pooler.pooled.by_head", &[]);
+    let pooled = graph.op(
+        "Reshape",
+        &[&pooled, "shape.pooled"],
+        "pooler.pooled.by_head",
+        &[],
+    );
     let values = graph.op("MatMul", &[&pooled, VALUES], "pooler.values", &[]);
     let values = graph.op("Reshape", &[&values, FLAT_SHAPE], "pooler.values.flat", &[]);
     let h = graph.op("Add", &[&values, RESIDUAL], "pooler.sum", &[]);
     let normal = layer_norm(&mut graph, &format!("{CROSS}.norm2"), &h, EPSILON);
     let wide = mlp(&mut graph, &format!("{CROSS}.mlp"), &normal);
     let h = graph.op("Add", &[&h, &wide], "pooler.out", &[]);
-    let (weight, bias) = (format!("{}.weight", probe.last), format!("{}.bias", probe.last));
+    let (weight, bias) = (
+        format!("{}.weight", probe.last),
+        format!("{}.bias", probe.last),
+    );
     graph.op("Gemm", &[&h, &weight, &bias], OUTPUT, &[]);
     graph.into_bytes()
 }

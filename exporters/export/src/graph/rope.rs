@@ -62,7 +62,10 @@ impl Rope {
         let per_tubelet = encoder.tokens_per_tubelet();
         let order = self.order();
         let size = encoder.tokens() * self.head_dim;
-        let mut tables = Tables { cos: Vec::with_capacity(size), sin: Vec::with_capacity(size) };
+        let mut tables = Tables {
+            cos: Vec::with_capacity(size),
+            sin: Vec::with_capacity(size),
+        };
         for token in 0..encoder.tokens() {
             let within = token % per_tubelet;
             let position = [token / per_tubelet, within / columns, within % columns];
@@ -95,9 +98,9 @@ mod tests {
     #[test]
     fn a_segment_of_20_turns_as_measured_on_the_original_model() {
         let expected = [
-            0.110076, 0.004907, -0.037099, 0.236670, 0.210452, 0.312120, 0.341969, 0.402761, 0.448420,
-            0.500565, 0.731369, 0.257744, -0.042083, 0.867130, 0.643881, 0.836485, 0.831918, 0.906707,
-            0.946840, 1.001192,
+            0.110076, 0.004907, -0.037099, 0.236670, 0.210452, 0.312120, 0.341969, 0.402761,
+            0.448420, 0.500565, 0.731369, 0.257744, -0.042083, 0.867130, 0.643881, 0.836485,
+            0.831918, 0.906707, 0.946840, 1.001192,
         ];
         let segment: Vec<f64> = (1..=20).map(|i| f64::from(i) / 20.0).collect();
         let x: Vec<f64> = segment.iter().cycle().take(64).copied().collect();
@@ -112,7 +115,10 @@ mod tests {
             let norm = turned.iter().map(|v| v * v).sum::<f64>().sqrt();
             assert!((norm - 2.612365).abs() < 1e-6);
             for other in (0..3).filter(|&other| other != axis) {
-                assert_eq!(out[20 * other..20 * (other + 1)], x[20 * other..20 * (other + 1)]);
+                assert_eq!(
+                    out[20 * other..20 * (other + 1)],
+                    x[20 * other..20 * (other + 1)]
+                );
             }
             assert_eq!(out[60..], x[60..]);
         }

@@ -38,12 +38,14 @@ fn value(name: &str, elem_type: i32, shape: &[Dim<'_>]) -> ValueInfoProto {
     let dim = shape
         .iter()
         .map(|dim| match *dim {
-            Dim::Fixed(length) => {
-                DimensionProto { dim_value: Some(length as i64), dim_param: None }
-            }
-            Dim::Named(name) => {
-                DimensionProto { dim_value: None, dim_param: Some(name.to_owned()) }
-            }
+            Dim::Fixed(length) => DimensionProto {
+                dim_value: Some(length as i64),
+                dim_param: None,
+            },
+            Dim::Named(name) => DimensionProto {
+                dim_value: None,
+                dim_param: Some(name.to_owned()),
+            },
         })
         .collect();
     ValueInfoProto {
@@ -119,8 +121,10 @@ impl Graph {
         let attribute = attributes
             .iter()
             .map(|&(name, value)| {
-                let mut proto =
-                    AttributeProto { name: Some(name.to_owned()), ..AttributeProto::default() };
+                let mut proto = AttributeProto {
+                    name: Some(name.to_owned()),
+                    ..AttributeProto::default()
+                };
                 match value {
                     Attribute::Int(i) => {
                         proto.i = Some(i);
@@ -138,7 +142,10 @@ impl Graph {
         self.proto.node.push(NodeProto {
             input: owned(inputs),
             output: owned(outputs),
-            name: outputs.iter().find(|name| !name.is_empty()).map(|&n| n.to_owned()),
+            name: outputs
+                .iter()
+                .find(|name| !name.is_empty())
+                .map(|&n| n.to_owned()),
             op_type: Some(op.to_owned()),
             attribute,
             domain: (!domain.is_empty()).then(|| domain.to_owned()),

@@ -57,7 +57,8 @@ impl WeightFile {
             SMALL_ALIGNMENT_BYTES
         };
         let offset = self.length_bytes.next_multiple_of(alignment);
-        self.write(offset, values).map_err(ExportError::write(&self.path))?;
+        self.write(offset, values)
+            .map_err(ExportError::write(&self.path))?;
         self.length_bytes = offset + bytes;
         let entry = |key: &str, value: String| StringStringEntryProto {
             key: Some(key.to_owned()),
@@ -80,7 +81,8 @@ impl WeightFile {
 
     fn write(&mut self, offset: u64, values: &[f32]) -> std::io::Result<()> {
         let padding = (offset - self.length_bytes) as usize;
-        self.writer.write_all(&[0; LARGE_ALIGNMENT_BYTES as usize][..padding])?;
+        self.writer
+            .write_all(&[0; LARGE_ALIGNMENT_BYTES as usize][..padding])?;
         let mut bytes = Vec::with_capacity(1 << 16);
         for chunk in values.chunks(1 << 14) {
             bytes.clear();
@@ -95,7 +97,9 @@ impl WeightFile {
     /// # Errors
     /// [`ExportError::Write`].
     pub fn finish(mut self) -> Result<Vec<TensorProto>, ExportError> {
-        self.writer.flush().map_err(ExportError::write(&self.path))?;
+        self.writer
+            .flush()
+            .map_err(ExportError::write(&self.path))?;
         Ok(self.tensors)
     }
 }

@@ -1,7 +1,7 @@
 //! The stack machine.
 
-use super::value::{Element, Node, NodeId, Pickle, Storage, Tensor};
 use super::PickleError;
+use super::value::{Element, Node, NodeId, Pickle, Storage, Tensor};
 use std::collections::BTreeMap;
 
 const MOST_NODES: usize = 4_000_000;
@@ -44,7 +44,10 @@ pub fn parse(bytes: &[u8]) -> Result<Pickle, PickleError> {
     };
     loop {
         if let Some(root) = machine.step()? {
-            return Ok(Pickle { nodes: machine.nodes, root });
+            return Ok(Pickle {
+                nodes: machine.nodes,
+                root,
+            });
         }
     }
 }
@@ -71,7 +74,10 @@ impl<'a> Machine<'a> {
 
     fn unsigned(&mut self, width: usize) -> Result<u64, PickleError> {
         let bytes = self.take(width)?;
-        Ok(bytes.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte)))
+        Ok(bytes
+            .iter()
+            .rev()
+            .fold(0, |value, &byte| value << 8 | u64::from(byte)))
     }
 
     fn length(&mut self, width: usize) -> Result<usize, PickleError> {
@@ -89,12 +95,19 @@ impl<'a> Machine<'a> {
     }
 
     fn operand<T>(&self, expected: &'static str, found: &'static str) -> Result<T, PickleError> {
-        Err(PickleError::Operand { at: self.at, expected, found })
+        Err(PickleError::Operand {
+            at: self.at,
+            expected,
+            found,
+        })
     }
 
     fn push(&mut self, node: Node) -> Result<(), PickleError> {
         if self.nodes.len() >= MOST_NODES {
-            return Err(PickleError::TooLarge { most: MOST_NODES, at: self.at });
+            return Err(PickleError::TooLarge {
+                most: MOST_NODES,
+                at: self.at,
+            });
         }
         self.stack.push(NodeId(self.nodes.len() as u32));
         self.nodes.push(node);
@@ -126,7 +139,9 @@ impl<'a> Machine<'a> {
     }
 
     fn pop_tuple(&mut self, count: usize) -> Result<(), PickleError> {
-        let mut items = (0..count).map(|_| self.pop()).collect::<Result<Vec<_>, _>>()?;
+        let mut items = (0..count)
+            .map(|_| self.pop())
+            .collect::<Result<Vec<_>, _>>()?;
         items.reverse();
         self.push(Node::Tuple(items))
     }
@@ -172,7 +187,11 @@ impl<'a> Machine<'a> {
         }
         let value = self.unsigned(width)?;
         let unused = 64 - 8 * width as u32;
-        let signed = if width == 0 { 0 } else { ((value << unused) as i64) >> unused };
+        let signed = if width == 0 {
+            0
+        } else {
+            ((value << unused) as i64) >> unused
+        };
         self.push(Node::Int(signed))
     }
 
@@ -211,7 +230,12 @@ impl<'a> Machine<'a> {
         let [kind, class, key, _location, elements] = items.as_slice() else {
             return self.operand("a storage tuple of 5", "another length");
         };
-        let parts = (self.node(*kind), self.node(*class), self.node(*key), self.node(*elements));
+        let parts = (
+            self.node(*kind),
+            self.node(*class),
+            self.node(*key),
+            self.node(*elements),
+        );
         let (Node::Text(kind), Node::StorageClass(element), Node::Text(key), Node::Int(elements)) =
             parts
         else {
@@ -222,8 +246,11 @@ impl<'a> Machine<'a> {
         if kind != "storage" || *elements < 0 || !plain {
             return self.operand("a storage with a plain key and a count", "another value");
         }
-        let storage =
-            Storage { element: *element, key: key.clone(), elements: elements.unsigned_abs() };
+        let storage = Storage {
+            element: *element,
+            key: key.clone(),
+            elements: elements.unsigned_abs(),
+        };
         self.push(Node::Storage(storage))
     }
 
@@ -251,7 +278,10 @@ impl<'a> Machine<'a> {
         };
         let (shape, strides) = (self.counts(*shape)?, self.counts(*strides)?);
         if shape.len() != strides.len() || *offset < 0 {
-            return self.operand("a stride per dimension and an offset from 0", "another value");
+            return self.operand(
+                "a stride per dimension and an offset from 0",
+                "another value",
+            );
         }
         Ok(Node::Tensor(Box::new(Tensor {
             storage: storage.clone(),
@@ -287,7 +317,10 @@ impl<'a> Machine<'a> {
                     let entries = self.pairs(*items)?;
                     self.copied += entries.len();
                     if self.copied > MOST_NODES {
-                        return Err(PickleError::TooLarge { most: MOST_NODES, at: self.at });
+                        return Err(PickleError::TooLarge {
+                            most: MOST_NODES,
+                            at: self.at,
+                        });
                     }
                     Node::Dict(entries)
                 }

@@ -21,7 +21,9 @@ pub enum PickleError {
         at: usize,
     },
     /// An instruction this reader does not have.
-    #[error("pickle instruction: expected one that torch.save writes, found {code:#04x} at byte {at}")]
+    #[error(
+        "pickle instruction: expected one that torch.save writes, found {code:#04x} at byte {at}"
+    )]
     Opcode {
         /// The instruction.
         code: u8,
@@ -29,7 +31,9 @@ pub enum PickleError {
         at: usize,
     },
     /// A name outside the allow list. It was not looked up.
-    #[error("pickle global: expected OrderedDict, _rebuild_tensor_v2 or a torch storage, found {name}")]
+    #[error(
+        "pickle global: expected OrderedDict, _rebuild_tensor_v2 or a torch storage, found {name}"
+    )]
     Global {
         /// `module.name`.
         name: String,

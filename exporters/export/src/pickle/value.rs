@@ -122,7 +122,9 @@ impl Pickle {
 
     /// The entries of the dict at `id` whose keys are text; `None` if it is no dict.
     pub fn text_entries(&self, id: NodeId) -> Option<Vec<(&str, NodeId)>> {
-        let Node::Dict(entries) = self.node(id) else { return None };
+        let Node::Dict(entries) = self.node(id) else {
+            return None;
+        };
         let text = |&(key, value): &(NodeId, NodeId)| match self.node(key) {
             Node::Text(key) => Some((key.as_str(), value)),
             _ => None,
@@ -132,6 +134,10 @@ impl Pickle {
 
     /// The last value under `key` of the dict at `id`.
     pub fn entry(&self, id: NodeId, key: &str) -> Option<NodeId> {
-        self.text_entries(id)?.into_iter().rev().find(|(k, _)| *k == key).map(|(_, v)| v)
+        self.text_entries(id)?
+            .into_iter()
+            .rev()
+            .find(|(k, _)| *k == key)
+            .map(|(_, v)| v)
     }
 }

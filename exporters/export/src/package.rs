@@ -1,0 +1,240 @@
+//! The package writer.
+
+use crate::checkpoint::{Best, ENCODER_KEY, read_encoder, read_probe};
+use crate::error::ExportError;
+use crate::graph;
+use crate::layout::{self, Probe};
+use crate::onnx::weights::WeightFile;
+use crate::output::Staging;
+use crate::recipe::{Recipe, encoder_graph, encoder_weights, head_graph, head_weights};
+use crate::source::{WeightSource, Weights};
+use echocart_core::hash::{sha256_file, sha256_hex};
+use echocart_core::manifest::{Checkpoint, FileEntry, HeadOutput, Manifest, Trained};
+use echocart_core::package::MANIFEST;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What to export.
+#[derive(Debug, Clone)]
+pub struct ExportRequest {
+    /// What no checkpoint holds.
+    pub recipe: Recipe,
+    /// The encoder's weights.
+    pub encoder: WeightSource,
+    /// The probes' weights: one entry per head of the recipe.
+    pub probes: BTreeMap<String, WeightSource>,
+    /// The package's folder.
+    pub out_dir: PathBuf,
+    /// Whether a package that is already there may be replaced.
+    pub replace: bool,
+}
+
+/// What was written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExportReport {
+    /// The package's folder.
+    pub dir: PathBuf,
+    /// The manifest as written.
+    pub manifest: Manifest,
+    /// SHA-256 of `package.toml`.
+    pub hash: String,
+    /// Size of all files in bytes.
+    pub bytes: u64,
+}
+
+struct OpenHead {
+    weights: Weights,
+    probe: Probe,
+    index: usize,
+    choice: String,
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name()
+        .map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+}
+
+/// Writes a package: graphs, weights and `package.toml`.
+///
+/// `progress` is called with what is being done, and how many of how many steps are behind.
+/// The folder appears when it is complete; the same request gives the same bytes.
+/// Where any weights are generated, the card says untrained whatever the recipe says.
+///
+/// # Errors
+/// [`ExportError`], in every case before the output folder has been touched or with it unchanged.
+pub fn export(
+    request: &ExportRequest,
+    progress: &mut dyn FnMut(&str, usize, usize),
+) -> Result<ExportReport, ExportError> {
+    let recipe = &request.recipe;
+    recipe.check()?;
+    check_heads(request)?;
+    let mut manifest = recipe.manifest();
+    let staging = Staging::create(&request.out_dir, request.replace)?;
+    let mut encoder = match &request.encoder {
+        WeightSource::Checkpoint(path) => Weights::File(read_encoder(path, &recipe.encoder)?),
+        WeightSource::Generated(tag) => {
+            Weights::generated(tag, "encoder", layout::encoder(&recipe.encoder))
+        }
+    };
+    let mut heads = BTreeMap::new();
+    for (name, source) in &request.probes {
+        if let Some(head) = recipe.heads.get(name) {
+            heads.insert(
+                name.clone(),
+                open_head(name, head.probe(recipe.encoder.dim), &head.output, source)?,
+            );
+        }
+    }
+
+    let total = layout::encoder(&recipe.encoder).len()
+        + heads
+            .values()
+            .map(|head| layout::probe(&head.probe).len())
+            .sum::<usize>()
+        + manifest.files.len()
+        + 1;
+    let mut done = 0;
+    let mut step = |what: &str| {
+        progress(what, done, total);
+        done += 1;
+    };
+
+    manifest.checkpoint = checkpoint(&request.encoder, &mut step)?;
+    let dir = staging.path();
+    let file = WeightFile::create(dir, &encoder_weights())?;
+    let bytes = graph::encoder::write(&recipe.encoder, &mut encoder, file, &mut step)?;
+    write(dir, &encoder_graph(), &bytes)?;
+    for (name, head) in &mut heads {
+        let file = WeightFile::create(dir, &head_weights(name))?;
+        let tensors = graph::head::write(&head.probe, &mut head.weights, file, &mut step)?;
+        for segments in Recipe::segments() {
+            let bytes = graph::head::graph(&head.probe, tensors.clone(), segments);
+            write(dir, &head_graph(name, segments), &bytes)?;
+        }
+        if let Some(entry) = manifest.heads.get_mut(name) {
+            entry.classifier_index = head.index;
+            entry.classifier_choice.clone_from(&head.choice);
+        }
+    }
+    let mut total_bytes = 0;
+    for (name, entry) in &mut manifest.files {
+        step(&format!("hash {name}"));
+        let path = dir.join(name);
+        let (sha256, bytes) = sha256_file(&path).map_err(ExportError::read(&path))?;
+        total_bytes += bytes;
+        *entry = FileEntry { bytes, sha256 };
+    }
+    mark_untrained(request, &mut manifest);
+    manifest.validate()?;
+    let text = toml::to_string(&manifest).map_err(|e| ExportError::Request {
+        what: "package.toml".to_owned(),
+        expected: "a manifest that can be written".to_owned(),
+        found: e.to_string(),
+    })?;
+    write(dir, MANIFEST, text.as_bytes())?;
+    staging.publish()?;
+    progress("done", total, total);
+    Ok(ExportReport {
+        dir: request.out_dir.clone(),
+        manifest,
+        hash: sha256_hex(text.as_bytes()),
+        bytes: total_bytes + text.len() as u64,
+    })
+}
+
+fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), ExportError> {
+    let path = dir.join(name);
+    fs::write(&path, bytes).map_err(ExportError::write(&path))
+}
+
+fn check_heads(request: &ExportRequest) -> Result<(), ExportError> {
+    let wanted: Vec<&String> = request.recipe.heads.keys().collect();
+    let given: Vec<&String> = request.probes.keys().collect();
+    if wanted == given {
+        return Ok(());
+    }
+    let words = |names: &[&String]| {
+        let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+        if names.is_empty() {
+            "none".to_owned()
+        } else {
+            names.join(", ")
+        }
+    };
+    Err(ExportError::Request {
+        what: "probes".to_owned(),
+        expected: format!("weights for the recipe's heads {}", words(&wanted)),
+        found: words(&given),
+    })
+}
+
+fn open_head(
+    name: &str,
+    probe: Probe,
+    output: &HeadOutput,
+    source: &WeightSource,
+) -> Result<OpenHead, ExportError> {
+    match source {
+        WeightSource::Generated(tag) => Ok(OpenHead {
+            weights: Weights::generated(tag, name, layout::probe(&probe)),
+            probe,
+            index: 0,
+            choice: format!("generated:{tag}, no choice"),
+        }),
+        WeightSource::Checkpoint(path) => {
+            let best = match output {
+                HeadOutput::Classification { .. } => Best::Highest,
+                HeadOutput::Regression { .. } => Best::Lowest,
+            };
+            let chosen = read_probe(path, &probe, best)?;
+            let (sha256, _) = sha256_file(path).map_err(ExportError::read(path))?;
+            let file = file_name(path);
+            Ok(OpenHead {
+                weights: Weights::File(chosen.state),
+                probe: chosen.probe,
+                index: chosen.index,
+                choice: format!("{}, in {file} (sha256 {sha256})", chosen.choice),
+            })
+        }
+    }
+}
+
+fn checkpoint(
+    source: &WeightSource,
+    step: &mut dyn FnMut(&str),
+) -> Result<Checkpoint, ExportError> {
+    let (source, sha256) = match source {
+        WeightSource::Checkpoint(path) => {
+            let name = file_name(path);
+            step(&format!("hash {name}"));
+            (name, sha256_file(path).map_err(ExportError::read(path))?.0)
+        }
+        WeightSource::Generated(tag) => {
+            let words = format!("generated:{tag}");
+            step(&words);
+            let sha256 = sha256_hex(words.as_bytes());
+            (words, sha256)
+        }
+    };
+    Ok(Checkpoint {
+        source,
+        sha256,
+        key: ENCODER_KEY.to_owned(),
+    })
+}
+
+fn mark_untrained(request: &ExportRequest, manifest: &mut Manifest) {
+    let generated = |source: &WeightSource| matches!(source, WeightSource::Generated(_));
+    let any = generated(&request.encoder) || request.probes.values().any(generated);
+    if any && manifest.card.trained != Trained::Untrained {
+        manifest.card.trained = Trained::Untrained;
+        manifest.card.title = format!("UNTRAINED, generated weights: {}", manifest.card.title);
+        let rest = &manifest.card.text;
+        manifest.card.text = format!(
+            "Some or all weights of this package are generated. Its outputs mean nothing, \
+             whatever follows.\n{rest}"
+        );
+    }
+}

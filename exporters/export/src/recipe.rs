@@ -1,0 +1,189 @@
+//! Recipes: `configs/models/*.toml`, what a package says that no checkpoint holds.
+
+use crate::error::ExportError;
+use crate::layout::{PROBE_MLP_RATIO, Probe};
+use echocart_core::manifest::{
+    Card, Checkpoint, Encoder, FileEntry, Head, HeadOutput, Limits, Manifest, ManifestError,
+    Preprocess, Sampling, Variant, ViewRule,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+pub(crate) const VARIANT: &str = "fp32";
+const SEGMENTS: [usize; 2] = [1, 2];
+
+/// A recipe. No key has a default.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Version of the manifest format it is written for.
+    pub format: u32,
+    /// Id of the package.
+    pub id: String,
+    /// What a person must know.
+    pub card: Card,
+    /// The encoder's sizes; a checkpoint must agree.
+    pub encoder: Encoder,
+    /// Which frames make a clip.
+    pub sampling: Sampling,
+    /// How a frame becomes the encoder's image.
+    pub preprocess: Preprocess,
+    /// When the view head's answer counts.
+    pub view: ViewRule,
+    /// The heads, by name.
+    pub heads: BTreeMap<String, RecipeHead>,
+    /// What the package may be used on.
+    pub limits: Limits,
+}
+
+/// One head of a recipe.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecipeHead {
+    /// Clips it is given in live use.
+    pub segments: usize,
+    /// Attention heads of the probe; no file holds them.
+    pub heads: usize,
+    /// Blocks of the probe, the cross-attention block included; a probe file must agree.
+    pub depth: usize,
+    /// What it gives.
+    pub output: HeadOutput,
+}
+
+impl RecipeHead {
+    pub(crate) fn probe(&self, dim: usize) -> Probe {
+        let (last, outputs) = match &self.output {
+            HeadOutput::Classification { labels } => ("linear", labels.len()),
+            HeadOutput::Regression { .. } => ("regressor", 1),
+        };
+        let (depth, heads) = (self.depth, self.heads);
+        Probe {
+            dim,
+            depth,
+            heads,
+            hidden: PROBE_MLP_RATIO * dim,
+            last,
+            outputs,
+        }
+    }
+}
+
+pub(crate) fn encoder_graph() -> String {
+    format!("encoder.{VARIANT}.onnx")
+}
+
+pub(crate) fn encoder_weights() -> String {
+    format!("encoder.{VARIANT}.weights")
+}
+
+pub(crate) fn head_graph(name: &str, segments: usize) -> String {
+    format!("head.{name}.s{segments}.{VARIANT}.onnx")
+}
+
+pub(crate) fn head_weights(name: &str) -> String {
+    format!("head.{name}.{VARIANT}.weights")
+}
+
+impl Recipe {
+    /// Reads a recipe.
+    ///
+    /// # Errors
+    /// [`ExportError::Read`], [`ExportError::Settings`] naming the first key that is wrong.
+    pub fn open(path: &Path) -> Result<Self, ExportError> {
+        let text = std::fs::read_to_string(path).map_err(ExportError::read(path))?;
+        let wrong = |message: String| ExportError::Settings {
+            what: "recipe",
+            message,
+            path: path.to_owned(),
+        };
+        let recipe: Self = toml::from_str(&text)
+            .map_err(|e| wrong(e.to_string().trim_end().replace('\n', " ")))?;
+        recipe.check().map_err(|e| wrong(e.to_string()))?;
+        Ok(recipe)
+    }
+
+    /// Checks everything that types cannot hold.
+    ///
+    /// # Errors
+    /// [`ManifestError`] with the first key that is wrong.
+    pub fn check(&self) -> Result<(), ManifestError> {
+        for (name, head) in &self.heads {
+            if !(1..=64).contains(&head.depth) {
+                return Err(ManifestError {
+                    key: format!("heads.{name}.depth"),
+                    expected: "1 to 64".to_owned(),
+                    found: head.depth.to_string(),
+                });
+            }
+        }
+        self.manifest().validate()
+    }
+
+    /// The manifest with everything but what the files will decide.
+    pub(crate) fn manifest(&self) -> Manifest {
+        let names = self.heads.keys();
+        let graphs = |name: &String| {
+            let by_segments = SEGMENTS
+                .iter()
+                .map(|&n| (n.to_string(), head_graph(name, n)))
+                .collect();
+            (name.clone(), by_segments)
+        };
+        let variant = Variant {
+            providers: vec!["CPU".to_owned()],
+            encoder: encoder_graph(),
+            heads: names.clone().map(graphs).collect(),
+        };
+        let no_hash = "0".repeat(64);
+        let files = names
+            .flat_map(|name| {
+                let graphs = SEGMENTS.iter().map(|&n| head_graph(name, n));
+                graphs.chain([head_weights(name)])
+            })
+            .chain([encoder_graph(), encoder_weights()])
+            .map(|name| {
+                (
+                    name,
+                    FileEntry {
+                        bytes: 0,
+                        sha256: no_hash.clone(),
+                    },
+                )
+            })
+            .collect();
+        let head = |(name, head): (&String, &RecipeHead)| {
+            let head = Head {
+                segments: head.segments,
+                heads: head.heads,
+                depth: head.depth,
+                classifier_index: 0,
+                classifier_choice: String::new(),
+                output: head.output.clone(),
+            };
+            (name.clone(), head)
+        };
+        Manifest {
+            format: self.format,
+            id: self.id.clone(),
+            card: self.card.clone(),
+            checkpoint: Checkpoint {
+                source: String::new(),
+                sha256: no_hash,
+                key: String::new(),
+            },
+            encoder: self.encoder.clone(),
+            sampling: self.sampling.clone(),
+            preprocess: self.preprocess.clone(),
+            view: self.view.clone(),
+            heads: self.heads.iter().map(head).collect(),
+            limits: self.limits.clone(),
+            variants: BTreeMap::from([(VARIANT.to_owned(), variant)]),
+            files,
+        }
+    }
+
+    pub(crate) fn segments() -> [usize; 2] {
+        SEGMENTS
+    }
+}
