@@ -1,1 +1,17 @@
-//! firmware-bridge
+//! The C ABI of echocart. The contract is `README.md`; the header is `include/echocart.h`.
+//!
+//! Every `extern "C"` function converts, calls safe code inside one boundary and converts back.
+
+#[cfg(all(panic = "abort", not(test)))]
+compile_error!("the bridge turns panics into ECHOCART_PANIC; build it with panic = \"unwind\"");
+
+pub mod abi;
+mod boundary;
+mod codes;
+mod fault;
+mod frames;
+mod results;
+mod session;
+pub mod shims;
+
+pub use codes::Code;

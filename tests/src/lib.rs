@@ -1,1 +1,83 @@
-//! tests
+//! What the tests across crates share: where things are, and how to say that something is not.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// The checkout's root.
+pub fn root() -> PathBuf {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().unwrap_or(tests).to_owned()
+}
+
+/// A folder of the shared reference material, or none, said in one line.
+pub fn shared(folder: &str) -> Option<PathBuf> {
+    let path = root().join("../shared").join(folder);
+    if path.is_dir() {
+        return Some(path);
+    }
+    println!("skipped: ../shared/{folder} is not here");
+    None
+}
+
+/// The folder of this build's binaries and libraries.
+///
+/// # Errors
+/// When the test is not run from a Cargo target folder.
+pub fn build_dir() -> std::io::Result<PathBuf> {
+    let mut dir = std::env::current_exe()?;
+    dir.pop();
+    if dir.ends_with("deps") {
+        dir.pop();
+    }
+    Ok(dir)
+}
+
+/// A command that runs this build's `echocart` in the checkout's root.
+///
+/// # Errors
+/// When the binary has not been built.
+pub fn echocart() -> std::io::Result<Command> {
+    let binary = build_dir()?.join("echocart");
+    if !binary.is_file() {
+        let message = format!(
+            "build it first: cargo build --release ({})",
+            binary.display()
+        );
+        return Err(std::io::Error::new(std::io::ErrorKind::NotFound, message));
+    }
+    let mut command = Command::new(binary);
+    command.current_dir(root());
+    Ok(command)
+}
+
+/// Below `.echocart`, where `cargo xtask setup` and `demo` put what they fetch and make.
+///
+/// # Errors
+/// When it is not there; these tests never skip for want of set-up.
+pub fn fetched(path: &str) -> std::io::Result<PathBuf> {
+    let path = root().join(".echocart").join(path);
+    if path.exists() {
+        return Ok(path);
+    }
+    let message = format!("run `cargo xtask setup` first ({})", path.display());
+    Err(std::io::Error::new(std::io::ErrorKind::NotFound, message))
+}
+
+/// Standard output and standard error of a finished command, for messages.
+pub fn text(output: &Output) -> String {
+    let out = String::from_utf8_lossy(&output.stdout);
+    let err = String::from_utf8_lossy(&output.stderr);
+    format!("{out}{err}")
+}
+
+/// The events of a file, one JSON value per line.
+///
+/// # Errors
+/// When the file cannot be read or a line is not JSON.
+pub fn events(path: &Path) -> std::io::Result<Vec<serde_json::Value>> {
+    let text = std::fs::read_to_string(path)?;
+    let lines = text
+        .lines()
+        .map(|line| serde_json::from_str(line).map_err(Into::into));
+    lines.collect()
+}

@@ -29,7 +29,7 @@ impl fmt::Display for PackagesMissing {
         let names = self.names.join(", ");
         write!(
             f,
-            "Debian packages missing: {names}; neither root nor sudo here, so type this line \
+            "Debian packages missing: {names}; not root, and no sudo that could be used here, so type this line \
              and run the command again (or pass --no-system):\n{}",
             self.line
         )

@@ -18,8 +18,8 @@ pub struct Demo {
     #[arg(long)]
     headless: bool,
     /// End this long after the first frame
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    seconds: Option<u64>,
+    #[arg(long, value_name = "N", value_parser = positive)]
+    seconds: Option<f64>,
     /// Write events to this file, one JSON object per line
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
@@ -47,15 +47,13 @@ impl Demo {
         }
         .run(layout)?;
         println!("building echocart in release mode (some minutes the first time)");
-        command::run(cargo(layout).args(["build", "--release", "--package", "echocart"]))?;
+        let what = ["build", "--release", "--workspace", "--bin", "echocart"];
+        command::run(cargo(layout).args(what))?;
         package::make(layout)?;
         let mut cart = Command::new(layout.binary());
         cart.args(self.arguments(layout)?).current_dir(&layout.root);
         without_our_cargo(&mut cart);
         println!("running: {}", command::line(&cart));
-        if !self.headless {
-            println!("the page: http://127.0.0.1:8787 (Ctrl-C ends the demo)");
-        }
         Err(cart.exec()).with_context(|| format!("cannot start `{}`", command::line(&cart)))
     }
 
@@ -85,6 +83,13 @@ impl Demo {
         }
         arguments.extend_from_slice(&self.extra);
         Ok(arguments)
+    }
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value.is_finite() && value > 0.0 => Ok(value),
+        _ => Err(format!("expected a number above 0, found {text:?}")),
     }
 }
 
@@ -149,6 +154,14 @@ mod tests {
             "max",
         ];
         assert_eq!(arguments(&line)[6..], expected);
+    }
+
+    #[test]
+    fn a_time_that_is_no_positive_number_is_refused() {
+        for seconds in ["0", "-1", "NaN", "inf", "soon"] {
+            let line = ["demo".to_owned(), format!("--seconds={seconds}")];
+            assert!(Line::try_parse_from(line).is_err(), "{seconds}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod layout;
 mod lock;
 mod package;
 mod pins;
+mod pip;
 mod probe;
 mod setup;
 mod test;
@@ -29,7 +30,7 @@ Everything fetched or made lies under .echocart/ in the checkout; with it in pla
 Debian packages that are missing are installed when root or through sudo; otherwise the line to type is printed.
 They are those of Debian 12. Ubuntu 24.04 has the same names (its chromium is a snap); not run by us.
 
-Exit codes: 0 done, 1 a step failed, 2 usage, 10 Debian packages are missing and neither root nor sudo is at hand.
+Exit codes: 0 done, 1 a step failed, 2 usage, 10 Debian packages are missing and there is neither root nor a usable sudo.
 `demo` ends with the code of `echocart run`.";
 
 #[derive(Parser)]

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::SystemTime;
 
+const MANIFEST: &str = "package.toml";
 const RECIPE: &str = "configs/models/demo.toml";
 
 /// Makes the demo package unless it is there and no older than its recipe and the binary.
@@ -18,7 +19,7 @@ const RECIPE: &str = "configs/models/demo.toml";
 pub fn make(layout: &Layout) -> Result<()> {
     let package = layout.demo_package();
     let sources = [layout.root.join(RECIPE), layout.binary()];
-    if fresh(&package.join("package.toml"), &sources) {
+    if fresh(&package.join(MANIFEST), &sources) {
         return Ok(());
     }
     let _lock = Lock::take(layout)?;
@@ -38,8 +39,11 @@ pub fn make(layout: &Layout) -> Result<()> {
         ])
         .arg(layout.short(&package))
         .current_dir(&layout.root);
-    if package.exists() {
+    if package.join(MANIFEST).exists() {
         export.arg("--replace");
+    } else if package.exists() {
+        fs::remove_dir_all(&package)
+            .with_context(|| format!("cannot remove ({})", package.display()))?;
     }
     without_our_cargo(&mut export);
     let dir = package.parent().unwrap_or(&layout.root);

@@ -1,14 +1,12 @@
 //! Fetching pinned wheels with pip, and taking files out of them.
 
-use crate::command;
 use crate::digest::Found;
 use crate::layout::Layout;
 use crate::pins::{Member, Wheel};
+use crate::pip;
 use anyhow::{Context, Result, bail};
 use std::fs::{self, File};
-use std::io::{IsTerminal, stderr, stdout};
 use std::path::Path;
-use std::process::{Command, Stdio};
 use zip::ZipArchive;
 use zip::result::ZipError;
 
@@ -56,7 +54,7 @@ pub fn fetch(wheel: &Wheel, lacking: &[Lacking], layout: &Layout) -> Result<()> 
     let download = layout.echocart().join("download");
     clear(&download)?;
     create(&download)?;
-    let placed = pip(wheel, &download).and_then(|()| {
+    let placed = pip::download(wheel, &download).and_then(|()| {
         let file = download.join(wheel.file);
         check(wheel, &file)?;
         create(&wheel.into)?;
@@ -80,76 +78,17 @@ fn clear(dir: &Path) -> Result<()> {
     }
 }
 
-fn pip_command(wheel: &Wheel, into: &Path) -> Command {
-    let mut command = Command::new("python3");
-    command.args(["-m", "pip", "--disable-pip-version-check", "download"]);
-    for platform in wheel.platforms {
-        command.args(["--platform", platform]);
-    }
-    if !wheel.platforms.is_empty() {
-        command.args([
-            "--python-version",
-            "3.11",
-            "--implementation",
-            "cp",
-            "--abi",
-            "cp311",
-        ]);
-    }
-    command
-        .args(["--only-binary=:all:", "--no-deps", wheel.requirement, "-d"])
-        .arg(into);
-    command
-}
-
-fn pip(wheel: &Wheel, into: &Path) -> Result<()> {
-    let mut command = pip_command(wheel, into);
-    let shown = stdout().is_terminal() && stderr().is_terminal();
-    if !shown {
-        command
-            .args(["--progress-bar", "off"])
-            .stderr(Stdio::piped())
-            .stdout(Stdio::piped());
-    }
-    let output = command
-        .stdin(Stdio::inherit())
-        .spawn()
-        .and_then(std::process::Child::wait_with_output)
-        .with_context(|| format!("cannot start `{}`", command::line(&command)))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = if shown {
-        "its output is above".to_owned()
-    } else {
-        format!(
-            "its last lines were:\n{}",
-            last_lines(&[output.stdout, output.stderr].concat(), 4)
-        )
-    };
-    let ending = command::ending(output.status);
-    let line = command::line(&command);
-    bail!("pip failed with {ending} (`{line}`); this download needs the network once; {said}")
-}
-
-fn last_lines(output: &[u8], count: usize) -> String {
-    let text = String::from_utf8_lossy(output);
-    let lines: Vec<&str> = text
-        .lines()
-        .filter(|line| !line.trim().is_empty())
-        .collect();
-    let from = lines.len().saturating_sub(count);
-    lines.get(from..).unwrap_or_default().join("\n")
-}
-
 fn check(wheel: &Wheel, file: &Path) -> Result<()> {
     match wheel.pin.look(file)? {
         Found::Whole => Ok(()),
-        Found::Altered(how) => bail!("pip gave another file: {how} ({})", wheel.file),
+        Found::Altered(how) => bail!(
+            "downloaded file is not the pinned one: {how} ({})",
+            wheel.file
+        ),
         Found::Absent => {
             let found = file.parent().map(names).unwrap_or_default();
             bail!(
-                "pip gave another file: expected {}, found {found}",
+                "downloaded file is not the pinned one: expected {}, found {found}",
                 wheel.file
             )
         }
@@ -303,18 +242,5 @@ mod tests {
         assert!(lacking(&wheel).unwrap()[0].altered.is_some());
         fs::write(dir.path().join("b.so"), "abc").unwrap();
         assert!(lacking(&wheel).unwrap().is_empty());
-    }
-
-    #[test]
-    fn every_python_is_asked_for_the_same_file() {
-        let line = command::line(&pip_command(&pinned(Path::new("d")), Path::new("d")));
-        let expected = "--platform one --platform two --python-version 3.11 \
-                        --implementation cp --abi cp311 --only-binary=:all: --no-deps a==1 -d d";
-        assert!(line.ends_with(expected), "{line}");
-    }
-
-    #[test]
-    fn the_last_lines_skip_empty_ones() {
-        assert_eq!(last_lines(b"one\n\ntwo\nthree\n\n", 2), "two\nthree");
     }
 }

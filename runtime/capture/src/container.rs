@@ -27,7 +27,8 @@ impl Container {
     pub(crate) fn from_head(head: &[u8]) -> Option<Self> {
         const BOXES: [&[u8]; 6] = [b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"];
         let at = |offset: usize, what: &[u8]| {
-            head.get(offset..).is_some_and(|rest| rest.starts_with(what))
+            head.get(offset..)
+                .is_some_and(|rest| rest.starts_with(what))
         };
         if BOXES.iter().any(|name| at(4, name)) {
             Some(Self::IsoMedia)
@@ -156,7 +157,9 @@ mod checks {
         }
 
         fn missing(bytes: Vec<u8>) -> Option<Incomplete> {
-            Container::IsoMedia.incomplete(&mut Cursor::new(bytes)).unwrap()
+            Container::IsoMedia
+                .incomplete(&mut Cursor::new(bytes))
+                .unwrap()
         }
 
         #[test]
@@ -168,7 +171,12 @@ mod checks {
             let headless = [boxed(b"ftyp", 8), boxed(b"mdat", 90)].concat();
             assert_eq!(missing(headless).unwrap().expected, "a movie header (moov)");
             let tiny_box = [boxed(b"moov", 0), vec![0, 0, 0, 3, 0, 0, 0, 0]].concat();
-            assert!(missing(tiny_box).unwrap().expected.contains("3 bytes at offset 8"));
+            assert!(
+                missing(tiny_box)
+                    .unwrap()
+                    .expected
+                    .contains("3 bytes at offset 8")
+            );
         }
 
         #[test]

@@ -19,7 +19,9 @@ pub enum SourceError {
         path: PathBuf,
     },
     /// The location is a URI that is not a file.
-    #[error("unsupported kind of source: expected a path or file:// URI, found {scheme}:// : {uri}")]
+    #[error(
+        "unsupported kind of source: expected a path or file:// URI, found {scheme}:// : {uri}"
+    )]
     Scheme {
         /// The URI's scheme.
         scheme: String,
@@ -177,7 +179,11 @@ pub(crate) fn one_line(text: &str) -> String {
         .filter(|c| !c.is_control())
         .take(200)
         .collect();
-    if clean.is_empty() { "nothing".to_owned() } else { clean }
+    if clean.is_empty() {
+        "nothing".to_owned()
+    } else {
+        clean
+    }
 }
 
 /// An error with its causes, on one line.

@@ -17,17 +17,21 @@ const HEAD_BYTES: u64 = 1024;
 /// source whose size, format and timing are known.
 pub fn open(uri_or_path: &str, options: &OpenOptions) -> Result<Box<dyn Source>, SourceError> {
     let path = path_from_uri(uri_or_path)?;
-    if let Some(fps) = options.assume_fps {
-        if !(fps.is_finite() && fps > 0.0 && fps <= 1000.0) {
+    match options.assume_fps {
+        Some(fps) if !(fps.is_finite() && fps > 0.0 && fps <= 1000.0) => {
             return Err(SourceError::AssumedRate { found: fps, path });
         }
+        _ => {}
     }
     let head = head_of(&path)?;
     if is_dicom(&head, &path) {
         return Ok(Box::new(DicomSource::open(&path, options)?));
     }
     let Some(container) = Container::from_head(&head) else {
-        return Err(SourceError::UnknownContent { found: first_bytes(&head), path });
+        return Err(SourceError::UnknownContent {
+            found: first_bytes(&head),
+            path,
+        });
     };
     open_video(&path, container, options)
 }
@@ -38,7 +42,9 @@ fn open_video(
     container: Container,
     options: &OpenOptions,
 ) -> Result<Box<dyn Source>, SourceError> {
-    Ok(Box::new(crate::video::VideoSource::open(path, container, options)?))
+    Ok(Box::new(crate::video::VideoSource::open(
+        path, container, options,
+    )?))
 }
 
 #[cfg(not(feature = "video"))]
@@ -47,12 +53,17 @@ fn open_video(
     _container: Container,
     _options: &OpenOptions,
 ) -> Result<Box<dyn Source>, SourceError> {
-    Err(SourceError::VideoNotBuilt { path: path.to_owned() })
+    Err(SourceError::VideoNotBuilt {
+        path: path.to_owned(),
+    })
 }
 
 /// The file's name without its folder.
 pub(crate) fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+    path.file_name()
+        .unwrap_or(path.as_os_str())
+        .to_string_lossy()
+        .into_owned()
 }
 
 fn path_from_uri(text: &str) -> Result<PathBuf, SourceError> {
@@ -60,12 +71,17 @@ fn path_from_uri(text: &str) -> Result<PathBuf, SourceError> {
         return Ok(PathBuf::from(text));
     };
     let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+.-".contains(c));
+        && scheme
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "+.-".contains(c));
     if !is_scheme {
         return Ok(PathBuf::from(text));
     }
     if !scheme.eq_ignore_ascii_case("file") || !rest.starts_with('/') {
-        return Err(SourceError::Scheme { scheme: scheme.to_owned(), uri: text.to_owned() });
+        return Err(SourceError::Scheme {
+            scheme: scheme.to_owned(),
+            uri: text.to_owned(),
+        });
     }
     Ok(PathBuf::from(percent_decoded(rest)))
 }
@@ -94,15 +110,27 @@ fn percent_decoded(text: &str) -> String {
 }
 
 fn head_of(path: &Path) -> Result<Vec<u8>, SourceError> {
-    let io_error = |error| SourceError::Io { error, path: path.to_owned() };
+    let io_error = |error| SourceError::Io {
+        error,
+        path: path.to_owned(),
+    };
     let kind = std::fs::metadata(path).map_err(io_error)?;
     if !kind.is_file() {
-        let found = if kind.is_dir() { "a folder" } else { "a pipe or device" };
-        return Err(SourceError::NotAFile { found, path: path.to_owned() });
+        let found = if kind.is_dir() {
+            "a folder"
+        } else {
+            "a pipe or device"
+        };
+        return Err(SourceError::NotAFile {
+            found,
+            path: path.to_owned(),
+        });
     }
     let mut head = Vec::new();
     let file = File::open(path).map_err(io_error)?;
-    file.take(HEAD_BYTES).read_to_end(&mut head).map_err(io_error)?;
+    file.take(HEAD_BYTES)
+        .read_to_end(&mut head)
+        .map_err(io_error)?;
     Ok(head)
 }
 
@@ -110,7 +138,6 @@ fn is_dicom(head: &[u8], path: &Path) -> bool {
     let extension = path.extension().unwrap_or_default();
     head.get(128..132) == Some(b"DICM".as_slice())
         || head.starts_with(b"DICM")
-        || head.starts_with(b"\x02\x00\x00\x00UL")
         || extension.eq_ignore_ascii_case("dcm")
         || extension.eq_ignore_ascii_case("dicom")
 }
@@ -119,7 +146,11 @@ fn first_bytes(head: &[u8]) -> String {
     if head.is_empty() {
         return "an empty file".to_owned();
     }
-    let hex: Vec<String> = head.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let hex: Vec<String> = head
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     format!("the first bytes {}", hex.join(" "))
 }
 
@@ -133,7 +164,10 @@ mod tests {
             path_from_uri("file:///a%20b/c%2.dcm").unwrap(),
             PathBuf::from("/a b/c%2.dcm")
         );
-        assert_eq!(path_from_uri("a%20b.dcm").unwrap(), PathBuf::from("a%20b.dcm"));
+        assert_eq!(
+            path_from_uri("a%20b.dcm").unwrap(),
+            PathBuf::from("a%20b.dcm")
+        );
         let error = path_from_uri("rtsp://host/stream").unwrap_err().to_string();
         assert!(error.contains("found rtsp://"), "{error}");
     }

@@ -45,7 +45,11 @@ Exit codes: 0 done, 1 a file could not be written, 2 usage or configuration, 3 s
 #[command(after_help = RUN_EXAMPLES)]
 pub struct RunArgs {
     /// DICOM ultrasound multi-frame or video file.
-    #[arg(long, value_name = "FILE_OR_URI", default_value = ".echocart/data/color3d_jpeg_baseline.dcm")]
+    #[arg(
+        long,
+        value_name = "FILE_OR_URI",
+        default_value = ".echocart/data/color3d_jpeg_baseline.dcm"
+    )]
     pub source: String,
     /// Model package.
     #[arg(long, value_name = "DIR", default_value = ".echocart/packages/demo")]
@@ -109,7 +113,11 @@ pub struct ExportArgs {
     #[arg(long, value_name = "FILE")]
     pub recipe: PathBuf,
     /// EchoJEPA or V-JEPA 2 training checkpoint (.pt); `target_encoder` is used.
-    #[arg(long, value_name = "FILE", required_unless_present = "generated_weights")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present = "generated_weights"
+    )]
     pub checkpoint: Option<PathBuf>,
     /// Probe file of a head, as NAME=FILE; once per head of the recipe.
     #[arg(long = "probe", value_name = "NAME=FILE", value_parser = name_and_file)]
@@ -135,8 +143,10 @@ fn name_and_file(text: &str) -> Result<(String, PathBuf), String> {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Exit codes: 0 every checked output passes, 1 one fails, 4 the case does \
-    not load, 5 ONNX Runtime library.")]
+#[command(
+    after_help = "Exit codes: 0 every checked output passes, 1 one fails, 4 the case does \
+    not load, 5 ONNX Runtime library."
+)]
 pub struct ParityArgs {
     /// Golden case: case.json, expected.npz and the .pt files.
     #[arg(value_name = "CASE_DIR")]

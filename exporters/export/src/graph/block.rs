@@ -42,12 +42,6 @@ pub const BATCH_SHAPE: &str = "shape.batch";
 /// Shape `[-1, dim]`, which everything else wants.
 pub const FLAT_SHAPE: &str = "shape.flat";
 
-/// Adds the two shapes every block uses.
-pub fn declare_shapes(graph: &mut Graph, dim: usize) {
-    graph.ints(BATCH_SHAPE, &[1, -1, dim as i64]);
-    graph.ints(FLAT_SHAPE, &[-1, dim as i64]);
-}
-
 /// Adds a layer normalisation over the last axis.
 pub fn layer_norm(graph: &mut Graph, name: &str, input: &str, epsilon: f32) -> String {
     let (scale, bias) = (format!("{name}.weight"), format!("{name}.bias"));

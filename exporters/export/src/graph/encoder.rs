@@ -1,7 +1,7 @@
 //! The encoder graph: patch rows and token ids in, tokens out.
 
 use super::block::{
-    BATCH_SHAPE, Block, RopeNames, declare_shapes, layer_norm, linear, write_linear, write_norm,
+    BATCH_SHAPE, Block, FLAT_SHAPE, RopeNames, layer_norm, linear, write_linear, write_norm,
 };
 use super::rope::Rope;
 use super::{OnTensor, Reader};
@@ -73,7 +73,8 @@ pub(crate) fn write(
     graph.input_f32(ROWS, &[Dim::Fixed(1), tokens, Dim::Fixed(encoder.row())]);
     graph.input_i64(IDS, &[tokens]);
     graph.output_f32(TOKENS, &[Dim::Fixed(1), tokens, Dim::Fixed(encoder.dim)]);
-    declare_shapes(&mut graph, encoder.dim);
+    graph.ints(BATCH_SHAPE, &[1, -1, encoder.dim as i64]);
+    graph.ints(FLAT_SHAPE, &[-1, encoder.dim as i64]);
     let half = head_dim as i64 / 2;
     graph.ints(HALVES_SHAPE, &[-1, encoder.heads as i64, 2, half]);
     graph.ints(TABLE_SHAPE, &[-1, 1, 2, half]);

@@ -1,8 +1,6 @@
 //! The head graphs: the tokens of one or two clips in, logits or a z-score out.
 
-use super::block::{
-    Block, FLAT_SHAPE, declare_shapes, layer_norm, linear, mlp, write_linear, write_norm,
-};
+use super::block::{BATCH_SHAPE, Block, FLAT_SHAPE, layer_norm, mlp, write_linear, write_norm};
 use super::fold::{affine, narrow, transposed_rows, wide};
 use super::{OnTensor, Reader};
 use crate::error::ExportError;
@@ -109,7 +107,10 @@ pub(crate) fn graph(probe: &Probe, weights: Vec<TensorProto>, segments: usize) -
         );
     }
     graph.output_f32(OUTPUT, &[Dim::Fixed(1), Dim::Fixed(probe.outputs)]);
-    declare_shapes(&mut graph, probe.dim);
+    graph.ints(FLAT_SHAPE, &[-1, probe.dim as i64]);
+    if probe.depth > 1 {
+        graph.ints(BATCH_SHAPE, &[1, -1, probe.dim as i64]);
+    }
     let mut x = inputs[0].clone();
     if segments > 1 {
         let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();

@@ -64,7 +64,10 @@ impl Timing {
                 path: path.to_owned(),
             });
         };
-        Ok(Self::constant(NANOS_PER_SECOND / fps, format!("assumed, {fps} frames/s")))
+        Ok(Self::constant(
+            NANOS_PER_SECOND / fps,
+            format!("assumed, {fps} frames/s"),
+        ))
     }
 
     fn from_values(
@@ -91,7 +94,10 @@ impl Timing {
         let (period_nanos, words) = if which == tags::FRAME_TIME {
             (value * NANOS_PER_MILLI, format!("{name}, {value:.1} ms"))
         } else {
-            (NANOS_PER_SECOND / value, format!("{name}, {value} frames/s"))
+            (
+                NANOS_PER_SECOND / value,
+                format!("{name}, {value} frames/s"),
+            )
         };
         if period_nanos < 1.0 || period_nanos * frames as f64 > MAX_TOTAL_NANOS {
             return Err(wrong(value.to_string()));
@@ -134,17 +140,27 @@ impl Timing {
                 increments.push(millis);
             }
             if sum_nanos > MAX_TOTAL_NANOS {
-                return Err(wrong("less than a year".to_owned(), format!("{sum_nanos} ns")));
+                return Err(wrong(
+                    "less than a year".to_owned(),
+                    format!("{sum_nanos} ns"),
+                ));
             }
             times.push(sum_nanos.round() as i64);
         }
         increments.sort_by(f64::total_cmp);
         let (Some(low), Some(high)) = (increments.first(), increments.last()) else {
-            return Err(wrong("at least 2 entries".to_owned(), values.len().to_string()));
+            return Err(wrong(
+                "at least 2 entries".to_owned(),
+                values.len().to_string(),
+            ));
         };
         let words = format!("FrameTimeVector, {low:.1} to {high:.1} ms");
         let nominal_period_nanos = (median(&increments) * NANOS_PER_MILLI).round() as i64;
-        Ok(Self { clock: Clock::Listed(times), nominal_period_nanos, words })
+        Ok(Self {
+            clock: Clock::Listed(times),
+            nominal_period_nanos,
+            words,
+        })
     }
 
     /// The capture time of a frame, in nanoseconds from the first frame.
@@ -161,7 +177,10 @@ impl Timing {
 
 fn median(sorted: &[f64]) -> f64 {
     let upper = sorted.get(sorted.len() / 2).copied().unwrap_or(0.0);
-    let lower = sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or(upper);
+    let lower = sorted
+        .get(sorted.len().saturating_sub(1) / 2)
+        .copied()
+        .unwrap_or(upper);
     (lower + upper) / 2.0
 }
 

@@ -2,7 +2,7 @@
 
 use crate::exit::{Because, Cause, Failure};
 use crate::serve::ImageFeed;
-use echocart_capture::{Source, SourceError};
+use echocart_capture::Source;
 use echocart_core::clock::{self, Pace};
 use echocart_core::dump::DumpWriter;
 use echocart_core::frame::FrameMeta;
@@ -55,7 +55,10 @@ pub fn create_dump(path: Option<&Path>) -> Result<Option<Dump>, Failure> {
     let Some(path) = path else { return Ok(None) };
     let shown = path.display();
     let failed = |e: &dyn std::fmt::Display| {
-        Failure::text(Cause::Other, format!("cannot write frame dump: {e} ({shown})"))
+        Failure::text(
+            Cause::Other,
+            format!("cannot write frame dump: {e} ({shown})"),
+        )
     };
     let file = File::create(path).map_err(|e| failed(&e))?;
     DumpWriter::new(BufWriter::with_capacity(1 << 20, file))
@@ -153,7 +156,9 @@ impl CaptureSetup {
                 return false;
             }
             let left = due_nanos - clock::now_nanos();
-            let Ok(left) = u64::try_from(left) else { return true };
+            let Ok(left) = u64::try_from(left) else {
+                return true;
+            };
             if left == 0 {
                 return true;
             }
@@ -169,18 +174,14 @@ impl CaptureSetup {
         if let Some(feed) = &self.feed {
             feed.offer(pixels, &meta, self.producer.captured());
         }
-        let fill = |pooled: &mut Vec<u8>| std::mem::swap(pooled, pixels);
         if self.pace == Pace::Real {
-            self.producer.push(meta, fill).because(Cause::Source)?;
+            let swap = |pooled: &mut Vec<u8>| std::mem::swap(pooled, pixels);
+            self.producer.push(meta, swap).because(Cause::Source)?;
             return Ok(true);
         }
-        let mut fill = Some(fill);
         loop {
-            let pushed = self.producer.offer(meta, |pooled| {
-                if let Some(fill) = fill.take() {
-                    fill(pooled);
-                }
-            });
+            let swap = |pooled: &mut Vec<u8>| std::mem::swap(pooled, pixels);
+            let pushed = self.producer.offer(meta, swap);
             if pushed.because(Cause::Source)? != Pushed::RingFull {
                 return Ok(true);
             }
@@ -189,12 +190,5 @@ impl CaptureSetup {
             }
             std::thread::sleep(ROOM);
         }
-    }
-}
-
-/// A source's error as `because` takes it.
-impl From<SourceError> for Failure {
-    fn from(error: SourceError) -> Self {
-        Self::new(Cause::Source, error)
     }
 }

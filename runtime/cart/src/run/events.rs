@@ -35,7 +35,10 @@ pub fn create(path: Option<&Path>) -> Result<Option<EventsFile>, Failure> {
 
 fn cannot_write(path: &Path, error: &dyn std::fmt::Display) -> Failure {
     let shown = path.display();
-    Failure::text(Cause::Other, format!("cannot write events: {error} ({shown})"))
+    Failure::text(
+        Cause::Other,
+        format!("cannot write events: {error} ({shown})"),
+    )
 }
 
 /// The running event thread; ends with the summary.
@@ -99,7 +102,9 @@ fn take(
     }
     status.finish();
     if let Some(file) = &mut file {
-        file.writer.flush().map_err(|e| cannot_write(&file.path, &e))?;
+        file.writer
+            .flush()
+            .map_err(|e| cannot_write(&file.path, &e))?;
     }
     Ok(())
 }

@@ -74,7 +74,10 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
         package.manifest.card.trained.as_str(),
         package.manifest.card.title
     );
-    println!("engine: {} on {}", engine_info.provider, engine_info.library);
+    println!(
+        "engine: {} on {}",
+        engine_info.provider, engine_info.library
+    );
     match &server {
         Some(server) => println!("page: http://{}", server.local_address()),
         None if !args.headless => println!("page: none with --pace max"),

@@ -66,13 +66,25 @@ impl StatusLine {
 
     fn line(&self) -> String {
         let mut line = String::new();
-        let Some(estimate) = &self.estimate else { return line };
+        let Some(estimate) = &self.estimate else {
+            return line;
+        };
         let view = estimate.view.value.as_ref().map(|v| v.label.clone());
-        let ef = estimate.lvef.value.as_ref().map(|v| format!("{:.0} %", v.percent));
+        let ef = estimate
+            .lvef
+            .value
+            .as_ref()
+            .map(|v| format!("{:.0} %", v.percent));
         let _ = write!(line, "view {}", self.output(&estimate.view, view));
         let _ = write!(line, " | EF {}", self.output(&estimate.lvef, ef));
         if self.pace == Pace::Real {
-            let newest = estimate.view.evidence.segments.iter().map(|s| s.last_capture_nanos).max();
+            let newest = estimate
+                .view
+                .evidence
+                .segments
+                .iter()
+                .map(|s| s.last_capture_nanos)
+                .max();
             if let Some(newest) = newest {
                 let age = (clock::now_nanos() - newest) as f64 / 1e9;
                 let _ = write!(line, " | evidence {age:.1} s old");
@@ -92,7 +104,9 @@ impl StatusLine {
 
     fn output<T>(&self, output: &Output<T>, value: Option<String>) -> String {
         let stale = self.pace == Pace::Real
-            && output.valid_until_nanos.is_some_and(|until| clock::now_nanos() > until);
+            && output
+                .valid_until_nanos
+                .is_some_and(|until| clock::now_nanos() > until);
         match (value, output.status) {
             (Some(_), _) if stale => "-- (STALE)".to_owned(),
             (Some(value), Status::Demonstration) => format!("{value} (DEMO)"),

@@ -53,7 +53,9 @@ pub(super) async fn relay(mut socket: WebSocket, state: &AppState) {
             socket.send(Message::Text(event)).await?;
         }
         let reason = Utf8Bytes::from_static(reason);
-        socket.send(Message::Close(Some(CloseFrame { code, reason }))).await
+        socket
+            .send(Message::Close(Some(CloseFrame { code, reason })))
+            .await
     })
     .await;
 }

@@ -59,9 +59,10 @@ impl ImageFeed {
         if !self.hub.wants_frames() {
             return;
         }
-        let (Some(pixels), Ok(mut content)) =
-            (pixels.get(..meta.frame_bytes()), self.slot.content.try_lock())
-        else {
+        let (Some(pixels), Ok(mut content)) = (
+            pixels.get(..meta.frame_bytes()),
+            self.slot.content.try_lock(),
+        ) else {
             self.hub.preview_skipped();
             return;
         };
@@ -104,10 +105,7 @@ fn encode(hub: &Hub, slot: &Slot, quality: u8) {
 }
 
 fn next(slot: &Slot, pixels: &mut Vec<u8>) -> Option<(FrameMeta, u64)> {
-    let mut content = slot
-        .content
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
+    let mut content = slot.content.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
         if content.closed {
             return None;

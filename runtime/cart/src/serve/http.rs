@@ -96,8 +96,7 @@ async fn upgrade(
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let allowed =
-        guard::loopback_host(&headers).and_then(|host| guard::own_origin(&headers, host));
+    let allowed = guard::loopback_host(&headers).and_then(|host| guard::own_origin(&headers, host));
     if let Err(refusal) = allowed {
         return refusal.into_response();
     }
@@ -132,8 +131,14 @@ async fn guarded(request: Request, next: Next) -> Response {
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::CACHE_CONTROL, "no-store"),
         (header::REFERRER_POLICY, "no-referrer"),
-        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
-        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (
+            HeaderName::from_static("cross-origin-opener-policy"),
+            "same-origin",
+        ),
+        (
+            HeaderName::from_static("cross-origin-resource-policy"),
+            "same-origin",
+        ),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }

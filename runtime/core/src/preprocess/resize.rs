@@ -7,6 +7,7 @@
 //! The arithmetic of OpenCV's 8-bit `INTER_LINEAR`, found equal to it by `preprocess_opencv.rs`.
 
 use super::steps::{Size, Window};
+use std::ops::Range;
 
 const WEIGHT_BITS: u32 = 11;
 
@@ -72,21 +73,9 @@ impl Stage {
     /// they read. Indices count from that part's corner; those along x count bytes.
     pub fn prepare(&mut self, from: Size, to: Size, window: Window, pixel_bytes: usize) -> Window {
         let wanted = window.x_px..window.x_px + window.size.width_px;
-        fill(
-            &mut self.columns,
-            from.width_px,
-            to.width_px,
-            wanted,
-            Border::HoldsWeight,
-        );
+        fill(&mut self.columns, from.width_px, to.width_px, wanted);
         let wanted = window.y_px..window.y_px + window.size.height_px;
-        fill(
-            &mut self.rows,
-            from.height_px,
-            to.height_px,
-            wanted,
-            Border::HoldsPixel,
-        );
+        fill(&mut self.rows, from.height_px, to.height_px, wanted);
         let (x_px, width_px) = rebase(&mut self.columns, pixel_bytes as u32);
         let (y_px, height_px) = rebase(&mut self.rows, 1);
         self.row_bytes = self.columns.len() * pixel_bytes;
@@ -177,33 +166,15 @@ fn blend(upper: &[u16], lower: &[u16], tap: Tap, out: &mut [u8]) {
     }
 }
 
-/// What becomes of a position outside the pixel centres.
-#[derive(Clone, Copy)]
-enum Border {
-    /// It takes all weight from the border pixel (along x).
-    HoldsWeight,
-    /// Its two weights stay and both go to the border pixel (along y).
-    HoldsPixel,
-}
-
-fn fill(
-    taps: &mut Vec<Tap>,
-    source_len: u32,
-    target_len: u32,
-    wanted: std::ops::Range<u32>,
-    border: Border,
-) {
+fn fill(taps: &mut Vec<Tap>, source_len: u32, target_len: u32, wanted: Range<u32>) {
     let scale = 1.0 / (f64::from(target_len) / f64::from(source_len));
     let last = i64::from(source_len) - 1;
     taps.clear();
     taps.extend(wanted.map(|at| {
         let position = ((f64::from(at) + 0.5) * scale - 0.5) as f32;
         let floor = position.floor();
-        let mut fraction = position - floor;
+        let fraction = position - floor;
         let near = floor as i64;
-        if matches!(border, Border::HoldsWeight) && (near < 0 || near >= last) {
-            fraction = 0.0;
-        }
         Tap {
             near: near.clamp(0, last) as u32,
             far: (near + 1).clamp(0, last) as u32,

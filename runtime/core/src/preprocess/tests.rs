@@ -318,6 +318,44 @@ fn gray_is_the_same_as_three_equal_channels() {
 }
 
 #[test]
+fn nothing_of_a_frame_is_left_in_the_next() {
+    let encoder = encoder(32, 32, 16);
+    let steps = [
+        squash(40, 44),
+        Step::ShortSide { size_px: 36 },
+        crop(32, 32),
+    ];
+    for (width, height) in [(1, 1), (50, 1), (3, 2), (61, 47), (40, 44)] {
+        let mut preprocessor = plain(&steps, &encoder);
+        let meta = meta(width, height, PixelFormat::Gray8);
+        for seed in 0..3 {
+            let pixels = noise(meta.frame_bytes(), seed);
+            let mut block = block_of(&encoder);
+            preprocessor
+                .frame_into(&pixels, meta.row_bytes(), &meta, 0, &mut block)
+                .unwrap();
+            let fresh = run(&steps, &encoder, &meta, &pixels, meta.row_bytes());
+            assert_eq!(
+                image(&block, &encoder, 0),
+                fresh,
+                "{width}x{height}, frame {seed}"
+            );
+        }
+    }
+    let mut last_only = plain(&[squash(32, 32)], &encoder);
+    let meta = meta(9, 1, PixelFormat::Gray8);
+    for seed in 0..3 {
+        let pixels = noise(9, seed);
+        let mut block = block_of(&encoder);
+        last_only
+            .frame_into(&pixels, 9, &meta, 0, &mut block)
+            .unwrap();
+        let fresh = run(&[squash(32, 32)], &encoder, &meta, &pixels, 9);
+        assert_eq!(image(&block, &encoder, 0), fresh, "frame {seed}");
+    }
+}
+
+#[test]
 fn a_change_of_geometry_and_back_changes_nothing() {
     let encoder = encoder(32, 32, 16);
     let steps = [

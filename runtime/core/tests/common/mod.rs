@@ -1,5 +1,6 @@
 //! A pipeline over a scripted engine.
 #![allow(dead_code, reason = "each test binary uses its own part")]
+#![expect(clippy::unwrap_used, reason = "test helpers")]
 
 use crossbeam_channel::Receiver;
 use echocart_core::clock::Pace;

@@ -1,0 +1,60 @@
+//! `expected.npz`.
+
+use crate::error::ExportError;
+use ndarray::{ArrayD, Ix1};
+use ndarray_npy::NpzReader;
+use std::fs::File;
+use std::path::Path;
+
+pub(super) struct Expected {
+    arrays: NpzReader<File>,
+    names: Vec<String>,
+}
+
+impl Expected {
+    pub(super) fn open(path: &Path) -> Result<Self, ExportError> {
+        let file = File::open(path).map_err(ExportError::read(path))?;
+        let wrong = |message: String| ExportError::Settings {
+            what: "expected outputs",
+            message,
+            path: path.to_owned(),
+        };
+        let mut arrays = NpzReader::new(file).map_err(|e| wrong(e.to_string()))?;
+        let mut names = arrays.names().map_err(|e| wrong(e.to_string()))?;
+        for name in &mut names {
+            if let Some(plain) = name.strip_suffix(".npy") {
+                *name = plain.to_owned();
+            }
+        }
+        names.sort_unstable();
+        Ok(Self { arrays, names })
+    }
+
+    pub(super) fn names(&self) -> Vec<String> {
+        self.names.clone()
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.names.iter().any(|n| n == name)
+    }
+
+    pub(super) fn floats(&mut self, name: &str) -> Result<ArrayD<f32>, String> {
+        if !self.has(name) {
+            return Err("expected.npz lacks it".to_owned());
+        }
+        self.arrays
+            .by_name(name)
+            .map_err(|e| format!("expected.npz: {e}"))
+    }
+
+    pub(super) fn integers(&mut self, name: &str) -> Result<Vec<i64>, String> {
+        let array: ArrayD<i64> = self
+            .arrays
+            .by_name(name)
+            .map_err(|e| format!("expected.npz, {name}: {e}"))?;
+        let array = array
+            .into_dimensionality::<Ix1>()
+            .map_err(|e| format!("{name}: {e}"))?;
+        Ok(array.to_vec())
+    }
+}

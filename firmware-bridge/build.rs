@@ -1,0 +1,9 @@
+//! Gives the shared library its soname.
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    if std::env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("linux") {
+        // The number is ECHOCART_ABI_MAJOR; tests/header.rs compares them.
+        println!("cargo::rustc-cdylib-link-arg=-Wl,-soname,libechocart.so.0");
+    }
+}

@@ -1,0 +1,157 @@
+//! Why a call gives no [`Code::Ok`], and the text that `echocart_last_error` hands out.
+
+use crate::codes::Code;
+use echocart_core::config::ConfigError;
+use echocart_core::package::PackageError;
+use echocart_core::ring::PushError;
+use echocart_core::session::SessionError;
+use echocart_infer::{LibraryError, OpenError};
+use std::borrow::Cow;
+use std::cell::RefCell;
+
+/// A code and what a person should know about it.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    pub code: Code,
+    pub detail: Cow<'static, str>,
+}
+
+impl Fault {
+    pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            code,
+            detail: detail.into(),
+        }
+    }
+
+    pub fn null(what: &'static str) -> Self {
+        Self::new(
+            Code::NullArgument,
+            format!("expected a pointer, found NULL: {what}"),
+        )
+    }
+
+    pub fn bad(what: &str, expected: &str, found: impl std::fmt::Display) -> Self {
+        Self::new(
+            Code::BadArgument,
+            format!("expected {expected}, found {found}: {what}"),
+        )
+    }
+}
+
+impl From<Code> for Fault {
+    fn from(code: Code) -> Self {
+        Self::new(code, code.text().to_str().unwrap_or_default())
+    }
+}
+
+impl From<ConfigError> for Fault {
+    fn from(error: ConfigError) -> Self {
+        Self::new(
+            Code::ConfigInvalid,
+            format!("configuration: {}", one_line(&error.message)),
+        )
+    }
+}
+
+impl From<PackageError> for Fault {
+    fn from(error: PackageError) -> Self {
+        let code = match &error {
+            PackageError::Read { .. } => Code::PackageUnreadable,
+            PackageError::Missing { .. } | PackageError::Altered { .. } => Code::PackageAltered,
+            PackageError::Unsigned { .. } => Code::PackageUnsigned,
+            _ => Code::PackageInvalid,
+        };
+        Self::new(code, one_line(&error.to_string()))
+    }
+}
+
+impl From<LibraryError> for Fault {
+    fn from(error: LibraryError) -> Self {
+        let code = match &error {
+            LibraryError::Missing { .. } => Code::LibraryMissing,
+            LibraryError::Unknown { .. } => Code::LibraryUnknown,
+            LibraryError::Another { .. } => Code::LibraryConflict,
+            _ => Code::LibraryFailed,
+        };
+        Self::new(code, one_line(&error.to_string()))
+    }
+}
+
+impl From<OpenError> for Fault {
+    fn from(error: OpenError) -> Self {
+        let code = match &error {
+            OpenError::NoVariant { .. } => Code::PackageUnsupported,
+            _ => Code::EngineFailed,
+        };
+        Self::new(code, one_line(&error.to_string()))
+    }
+}
+
+impl From<SessionError> for Fault {
+    fn from(error: SessionError) -> Self {
+        let code = match &error {
+            SessionError::Thread { .. } => Code::ThreadFailed,
+            _ => Code::PackageInvalid,
+        };
+        Self::new(code, one_line(&error.to_string()))
+    }
+}
+
+impl From<PushError> for Fault {
+    fn from(error: PushError) -> Self {
+        Self::new(Code::BadFrameSize, error.to_string())
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+thread_local! {
+    static LAST: RefCell<Cow<'static, str>> = const { RefCell::new(Cow::Borrowed("")) };
+}
+
+/// Keeps `detail` as this thread's last error.
+pub(crate) fn remember(detail: Cow<'static, str>) {
+    let _ = LAST.try_with(|last| *last.borrow_mut() = detail);
+}
+
+/// This thread's last error, empty when there was none.
+pub(crate) fn last() -> Cow<'static, str> {
+    LAST.try_with(|last| last.borrow().clone())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+    use std::path::PathBuf;
+
+    fn code(fault: impl Into<Fault>) -> Code {
+        let fault = fault.into();
+        assert!(!fault.detail.is_empty() && !fault.detail.contains('\n'));
+        fault.code
+    }
+
+    #[test]
+    fn errors_that_cannot_be_provoked_at_will_have_their_code() {
+        let thread = SessionError::Thread {
+            name: "echocart-infer",
+            source: io::Error::other("no more"),
+        };
+        assert_eq!(code(thread), Code::ThreadFailed);
+        let load = LibraryError::Load {
+            message: "two\nlines".to_owned(),
+            path: PathBuf::from("lib.so"),
+        };
+        assert_eq!(code(load), Code::LibraryFailed);
+        let variant = OpenError::NoVariant {
+            variant: "fp32".to_owned(),
+            found: "int8".to_owned(),
+            path: PathBuf::from("p"),
+        };
+        assert_eq!(code(variant), Code::PackageUnsupported);
+    }
+}

@@ -1,0 +1,232 @@
+//! Life cycle: from a configuration to a running pipeline and its end.
+
+use crate::abi::{
+    ECHOCART_MAX_LABELS, ECHOCART_TRAINED_CLINICAL, ECHOCART_TRAINED_NOTHING,
+    ECHOCART_TRAINED_SIMULATED, echocart_session_info_t,
+};
+use crate::codes::Code;
+use crate::fault::Fault;
+use crate::frames::{FramePort, Intake};
+use crate::results::{ResultPort, chars};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use echocart_core::clock::Pace;
+use echocart_core::config::CartConfig;
+use echocart_core::engine::{Engine, EngineError, EngineInfo};
+use echocart_core::events::Event;
+use echocart_core::manifest::{Manifest, Trained};
+use echocart_core::package::Package;
+use echocart_core::session::{Session, SessionSetup};
+use echocart_infer::{Library, OrtEngine};
+use std::convert::Infallible;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// The precision variant that the CPU provider runs.
+const VARIANT: &str = "fp32";
+/// How long an idle inference thread may take to end.
+const ENGINE_END: Duration = Duration::from_millis(100);
+
+/// What the caller asked for, checked.
+#[derive(Debug)]
+pub(crate) struct Request<'call> {
+    pub package_dir: &'call str,
+    pub library_path: &'call str,
+    pub config_toml: &'call str,
+    pub pace: Pace,
+    pub allow_demonstration: bool,
+}
+
+/// State of a session handle.
+pub(crate) struct SessionState {
+    running: Option<Session>,
+    intake: Arc<Intake>,
+    engine_end: Receiver<Infallible>,
+    events: Receiver<Event>,
+    results_dropped: Arc<AtomicU64>,
+    info: echocart_session_info_t,
+}
+
+/// Tells by its end that the thread which owned the engine is through with it.
+struct Watched {
+    engine: Box<dyn Engine>,
+    _alive: Sender<Infallible>,
+}
+
+impl Engine for Watched {
+    fn info(&self) -> EngineInfo {
+        self.engine.info()
+    }
+
+    fn slots(&self) -> usize {
+        self.engine.slots()
+    }
+
+    fn encode(&mut self, tubelets: &[Arc<Vec<f32>>], slot: usize) -> Result<(), EngineError> {
+        self.engine.encode(tubelets, slot)
+    }
+
+    fn head(&mut self, name: &str, slots: &[usize], out: &mut Vec<f32>) -> Result<(), EngineError> {
+        self.engine.head(name, slots, out)
+    }
+
+    fn tokens(&mut self, slot: usize, out: &mut Vec<f32>) -> Result<(), EngineError> {
+        self.engine.tokens(slot, out)
+    }
+}
+
+/// Loads what the request names and starts the pipeline.
+pub(crate) fn create(request: &Request) -> Result<(SessionState, FramePort, ResultPort), Fault> {
+    let library_path = Path::new(request.library_path);
+    if !library_path.is_absolute() {
+        return Err(Fault::bad(
+            "library_path",
+            "the absolute path of the ONNX Runtime library this version was built for",
+            format!("{:?}", request.library_path),
+        ));
+    }
+    if request.package_dir.is_empty() {
+        return Err(Fault::bad(
+            "package_dir",
+            "the folder of a package",
+            "nothing",
+        ));
+    }
+    let config = match request.config_toml {
+        "" => CartConfig::demo()?,
+        text => CartConfig::parse(text)?,
+    };
+    let package = Package::open(
+        Path::new(request.package_dir),
+        config.package.allow_unsigned,
+    )?;
+    let labels = package.manifest.view_labels().len();
+    if labels > ECHOCART_MAX_LABELS {
+        return Err(Fault::new(
+            Code::PackageUnsupported,
+            format!(
+                "view labels: expected at most {ECHOCART_MAX_LABELS}, found {labels}: {}",
+                package.name()
+            ),
+        ));
+    }
+    let library = Library::load(library_path)?;
+    let threads = config.engine.intra_op_threads;
+    let engine = OrtEngine::open(&library, &package, VARIANT, threads)?;
+    start(
+        package.manifest.clone(),
+        package.name(),
+        config,
+        Box::new(engine),
+        request.pace,
+        request.allow_demonstration,
+    )
+}
+
+/// Starts the pipeline over an engine.
+pub(crate) fn start(
+    manifest: Manifest,
+    package: String,
+    config: CartConfig,
+    engine: Box<dyn Engine>,
+    pace: Pace,
+    allow_demonstration: bool,
+) -> Result<(SessionState, FramePort, ResultPort), Fault> {
+    let info = info(&manifest, &package, &config, &engine.info());
+    let labels: Arc<[String]> = manifest.view_labels().into();
+    let show_raw = allow_demonstration || manifest.card.trained == Trained::Clinical;
+    let (alive, engine_end) = bounded(0);
+    let engine = Box::new(Watched {
+        engine,
+        _alive: alive,
+    });
+    let (running, producer, events) = Session::start(SessionSetup {
+        manifest,
+        package,
+        config,
+        engine,
+        pace,
+    })?;
+    let intake = Arc::new(Intake::new(producer));
+    let results_dropped = Arc::new(AtomicU64::new(0));
+    let session = SessionState {
+        running: Some(running),
+        intake: intake.clone(),
+        engine_end,
+        events: events.clone(),
+        results_dropped: results_dropped.clone(),
+        info,
+    };
+    let frames = FramePort::new(intake.clone(), pace);
+    let results = ResultPort::new(events, results_dropped, labels, pace, show_raw, intake);
+    Ok((session, frames, results))
+}
+
+impl SessionState {
+    pub fn info(&self) -> echocart_session_info_t {
+        self.info
+    }
+
+    /// Closes the frame port, lets the pipeline run dry for at most `patience`, and ends it.
+    pub fn stop(&mut self, patience: Duration) -> Result<(), Fault> {
+        let start = Instant::now();
+        self.intake.close();
+        let Some(mut running) = self.running.take() else {
+            return Ok(());
+        };
+        if running.wait_finished(patience) {
+            self.make_room(patience.saturating_sub(start.elapsed()));
+        }
+        let summary = running.stop();
+        let ended = self.engine_end.recv_timeout(ENGINE_END);
+        if summary.counters.in_flight == 0 && ended == Err(RecvTimeoutError::Disconnected) {
+            return Ok(());
+        }
+        Err(Code::Timeout.into())
+    }
+
+    /// Makes sure that the summary finds a place in the queue: at maximum pace it would wait for
+    /// one, and the thread that stops may be the one that polls.
+    fn make_room(&self, patience: Duration) {
+        let start = Instant::now();
+        while self.events.is_full() {
+            if start.elapsed() < patience {
+                std::thread::sleep(Duration::from_millis(1));
+            } else if self.events.try_recv().is_ok() {
+                self.results_dropped.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Ends the session and waits until the inference call in flight has returned.
+    pub fn end(mut self) {
+        let _ = self.stop(Duration::ZERO);
+        let _ = self.engine_end.recv();
+    }
+}
+
+fn info(
+    manifest: &Manifest,
+    package: &str,
+    config: &CartConfig,
+    engine: &EngineInfo,
+) -> echocart_session_info_t {
+    echocart_session_info_t {
+        struct_size: size_of::<echocart_session_info_t>() as u32,
+        trained: match manifest.card.trained {
+            Trained::Untrained => ECHOCART_TRAINED_NOTHING,
+            Trained::Simulated => ECHOCART_TRAINED_SIMULATED,
+            Trained::Clinical => ECHOCART_TRAINED_CLINICAL,
+        },
+        unsigned_package: config.package.allow_unsigned.into(),
+        label_count: manifest.view_labels().len() as u32,
+        package: chars(package),
+        card: chars(&manifest.card.title),
+        model: chars(&manifest.encoder.words()),
+        provider: chars(&engine.provider),
+        library: chars(&engine.library),
+        config: chars(&config.hash12()),
+        version: chars(env!("CARGO_PKG_VERSION")),
+    }
+}

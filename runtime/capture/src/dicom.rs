@@ -1,0 +1,300 @@
+//! Ultrasound cines in DICOM files.
+
+mod codec;
+mod colour;
+mod fragments;
+mod guard;
+mod header;
+mod jpeg;
+mod palette;
+mod rle;
+mod timing;
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use dicom_core::{DicomValue, PrimitiveValue};
+use dicom_dictionary_std::tags;
+use dicom_object::{FileMetaTable, InMemDicomObject, OpenFileOptions};
+use echocart_core::frame::{FrameMeta, PixelFormat};
+
+use self::codec::Codec;
+use self::fragments::frames_from_fragments;
+use self::guard::without_panic;
+use self::header::{Header, Photometric, attribute_error};
+use self::palette::Palette;
+use self::timing::Timing;
+use crate::error::chain;
+use crate::location::file_name;
+use crate::{OpenOptions, Source, SourceError, SourceInfo};
+
+/// A DICOM ultrasound cine; the file is in memory, frames are decoded one by one.
+pub(crate) struct DicomSource {
+    path: PathBuf,
+    image: Image,
+    timing: Timing,
+    next_frame: u32,
+}
+
+impl DicomSource {
+    /// Reads the file and checks everything but the frames' own code streams.
+    pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<Self, SourceError> {
+        let (codec, object) = read_object(path)?;
+        let header = Header::read(&object, path)?;
+        let timing = Timing::read(&object, u64::from(header.frames), options, path)?;
+        let image = Image::from_object(object, codec, header, path)?;
+        Ok(Self {
+            path: path.to_owned(),
+            image,
+            timing,
+            next_frame: 0,
+        })
+    }
+
+    fn meta(&self, frame: u32) -> FrameMeta {
+        let header = &self.image.header;
+        FrameMeta {
+            width_px: u32::from(header.width_px),
+            height_px: u32::from(header.height_px),
+            format: self.image.format(),
+            capture_nanos: self.timing.nanos(u64::from(frame)),
+            pass: 0,
+        }
+    }
+}
+
+impl Source for DicomSource {
+    fn describe(&self) -> SourceInfo {
+        let meta = self.meta(0);
+        SourceInfo {
+            name: file_name(&self.path),
+            kind: "DICOM",
+            width_px: meta.width_px,
+            height_px: meta.height_px,
+            format: meta.format,
+            frames: Some(u64::from(self.image.header.frames)),
+            nominal_period_nanos: self.timing.nominal_period_nanos,
+            timing: self.timing.words.clone(),
+        }
+    }
+
+    fn next(&mut self, pixels: &mut Vec<u8>) -> Result<Option<FrameMeta>, SourceError> {
+        let frame = self.next_frame;
+        if frame >= self.image.header.frames {
+            return Ok(None);
+        }
+        let meta = self.meta(frame);
+        pixels.clear();
+        pixels.resize(meta.frame_bytes(), 0);
+        self.image
+            .decode(frame, pixels)
+            .map_err(|found| SourceError::Decode {
+                frame: u64::from(frame),
+                codec: self.image.codec.name().to_owned(),
+                found,
+                path: self.path.clone(),
+            })?;
+        self.next_frame += 1;
+        Ok(Some(meta))
+    }
+
+    fn rewind(&mut self) -> Result<(), SourceError> {
+        self.next_frame = 0;
+        Ok(())
+    }
+}
+
+/// The pixel data of an image and how to read it.
+struct Image {
+    codec: Codec,
+    header: Header,
+    palette: Option<Palette>,
+    data: Data,
+}
+
+enum Data {
+    Plain(Vec<u8>),
+    Encapsulated {
+        fragments: Vec<Vec<u8>>,
+        frames: Vec<Range<usize>>,
+    },
+}
+
+impl Image {
+    fn from_object(
+        mut object: InMemDicomObject,
+        codec: Codec,
+        header: Header,
+        path: &Path,
+    ) -> Result<Self, SourceError> {
+        let palette = match header.photometric {
+            Photometric::Palette => Some(Palette::read(&object, header.bits_allocated, path)?),
+            _ => None,
+        };
+        if header.photometric == Photometric::CodecOwn && codec.is_plain() {
+            let found = header::text(&object, tags::PHOTOMETRIC_INTERPRETATION).unwrap_or_default();
+            let expected = "a colour space of uncompressed data";
+            return Err(attribute_error(
+                "PhotometricInterpretation",
+                expected,
+                found,
+                path,
+            ));
+        }
+        let subsampled = header.photometric == Photometric::YbrFull422 && codec.is_plain();
+        if subsampled && !header.width_px.is_multiple_of(2) {
+            let found = header.width_px.to_string();
+            return Err(attribute_error(
+                "Columns",
+                "an even number for YBR_FULL_422",
+                found,
+                path,
+            ));
+        }
+        let wrong = |expected: String, found: String| SourceError::PixelData {
+            expected,
+            found,
+            path: path.to_owned(),
+        };
+        let Some(element) = object.take(tags::PIXEL_DATA) else {
+            return Err(wrong(
+                format!("{} frames", header.frames),
+                "none".to_owned(),
+            ));
+        };
+        let data = match element.into_value() {
+            DicomValue::Primitive(value) if codec.is_plain() => {
+                let bytes = match value {
+                    PrimitiveValue::U8(bytes) => bytes.into_vec(),
+                    other => other.to_bytes().into_owned(),
+                };
+                let needed = header.stored_bytes() as u64 * u64::from(header.frames);
+                let found = bytes.len() as u64;
+                if found != needed && found != needed + needed % 2 {
+                    let expected = format!(
+                        "{needed} bytes for {} frames of {}",
+                        header.frames,
+                        header.stored_bytes()
+                    );
+                    return Err(wrong(expected, format!("{found} bytes")));
+                }
+                Data::Plain(bytes)
+            }
+            DicomValue::PixelSequence(sequence) => {
+                let (offsets, fragments) = sequence.into_parts();
+                let fragments = fragments.into_vec();
+                let frames = frames_from_fragments(&fragments, &offsets, header.frames)
+                    .map_err(|(expected, found)| wrong(expected, found))?;
+                Data::Encapsulated { fragments, frames }
+            }
+            _ => {
+                let expected = format!("pixel data as in {}", codec.name());
+                return Err(wrong(expected, "another form".to_owned()));
+            }
+        };
+        Ok(Self {
+            codec,
+            header,
+            palette,
+            data,
+        })
+    }
+
+    fn format(&self) -> PixelFormat {
+        match self.header.photometric {
+            Photometric::Monochrome1 | Photometric::Monochrome2 => PixelFormat::Gray8,
+            _ => PixelFormat::Rgb24,
+        }
+    }
+
+    fn decode(&self, frame: u32, pixels: &mut [u8]) -> Result<(), String> {
+        let bytes = self.frame_bytes(frame).ok_or("no such frame")?;
+        let (samples, encoding) = self.codec.decode(&bytes, &self.header)?;
+        let palette = self.palette.as_ref();
+        colour::pixels_from_samples(&samples, encoding, &self.header, palette, pixels);
+        Ok(())
+    }
+
+    fn frame_bytes(&self, frame: u32) -> Option<Cow<'_, [u8]>> {
+        let index = frame as usize;
+        match &self.data {
+            Data::Plain(bytes) => {
+                let length = self.header.stored_bytes();
+                bytes
+                    .get(index * length..(index + 1) * length)
+                    .map(Cow::Borrowed)
+            }
+            Data::Encapsulated { fragments, frames } => {
+                match fragments.get(frames.get(index)?.clone())? {
+                    [only] => Some(Cow::Borrowed(only)),
+                    several => Some(Cow::Owned(several.concat())),
+                }
+            }
+        }
+    }
+}
+
+/// Reads a whole file; its transfer syntax is checked before its data set is touched.
+fn read_object(path: &Path) -> Result<(Codec, InMemDicomObject), SourceError> {
+    let io_error = |error| SourceError::Io {
+        error,
+        path: path.to_owned(),
+    };
+    let damaged = |found: String| SourceError::Dicom {
+        found,
+        path: path.to_owned(),
+    };
+    let mut file = File::open(path).map_err(io_error)?;
+    let mut head = Vec::new();
+    (&mut file)
+        .take(132)
+        .read_to_end(&mut head)
+        .map_err(io_error)?;
+    let start = match head.get(128..) {
+        _ if head.is_empty() => return Err(damaged("an empty file".to_owned())),
+        Some(b"DICM") => 128,
+        _ if head.starts_with(b"DICM") => 0,
+        _ => return Err(damaged("no DICM mark at byte 128".to_owned())),
+    };
+    file.seek(SeekFrom::Start(start)).map_err(io_error)?;
+    let mut file = BufReader::new(file);
+    let meta = without_panic(|| FileMetaTable::from_reader(&mut file).map_err(|e| chain(&e)))
+        .map_err(damaged)?;
+    let codec = Codec::from_uid(meta.transfer_syntax(), path)?;
+    file.seek(SeekFrom::Start(start)).map_err(io_error)?;
+    let object = without_panic(|| {
+        OpenFileOptions::new()
+            .from_reader(&mut file)
+            .map_err(|error| chain(&error))
+    })
+    .map_err(damaged)?;
+    Ok((codec, object.into_inner()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dump_tmp() {
+        for f in std::env::var("CAP_DUMP").unwrap_or_default().split_whitespace() {
+            let path = Path::new(f);
+            let (codec, object) = read_object(path).unwrap();
+            let frames = object.get(tags::NUMBER_OF_FRAMES).map_or(1, |e| e.to_int().unwrap());
+            let header = Header::pixels(&object, frames, path).unwrap();
+            let image = Image::from_object(object, codec, header, path).unwrap();
+            let t = std::time::Instant::now();
+            let n = usize::from(image.header.width_px) * usize::from(image.header.height_px) * image.format().bytes();
+            let mut px = vec![0; n];
+            for i in (0..frames).rev() { image.decode(i, &mut px).unwrap(); 
+            if i == 0 || i == frames / 2 {
+            let mut out = format!("P{} {} {} 255\n", if image.format() == PixelFormat::Gray8 {5} else {6}, image.header.width_px, image.header.height_px).into_bytes();
+            out.extend_from_slice(&px);
+            std::fs::write(format!("/tmp/cap_out/{}_{i}.ppm", file_name(path)), out).unwrap(); } }
+            println!("{f} {frames} {:?} per frame", t.elapsed() / frames);
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! From the bytes of one frame to samples.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use dicom_encoding::adapters::{PixelDataObject, RawPixelData};
+use dicom_encoding::transfer_syntax::Codec as RegistryCodec;
+use dicom_transfer_syntax_registry::{TransferSyntax, TransferSyntaxIndex, TransferSyntaxRegistry};
+
+use super::guard::without_panic;
+use super::header::{Header, Photometric};
+use super::{jpeg, rle};
+use crate::SourceError;
+use crate::error::chain;
+
+/// What the samples of a decoded frame are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Encoding {
+    /// As the header says, planes and subsampling included.
+    Stored,
+    /// As the header says, but interleaved and with as many colour samples as pixels.
+    Interleaved,
+    /// Interleaved RGB.
+    Rgb,
+    /// Interleaved luminance and colour differences.
+    Ybr,
+}
+
+/// The way a transfer syntax stores frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Method {
+    Plain,
+    Rle,
+    Jpeg,
+    JpegLs,
+    Jpeg2000,
+    JpegXl,
+    Inflate,
+}
+
+/// A transfer syntax that can be decoded here.
+#[derive(Clone, Copy)]
+pub(super) struct Codec {
+    method: Method,
+    syntax: &'static TransferSyntax,
+}
+
+impl Codec {
+    /// Finds the decoder of a transfer syntax.
+    ///
+    /// # Errors
+    /// [`SourceError::TransferSyntax`] if there is none.
+    pub(super) fn from_uid(uid: &str, path: &Path) -> Result<Self, SourceError> {
+        let unsupported = |name: &str| SourceError::TransferSyntax {
+            uid: uid.to_owned(),
+            name: name.to_owned(),
+            path: path.to_owned(),
+        };
+        let Some(syntax) = TransferSyntaxRegistry.get(uid) else {
+            return Err(unsupported("no name known"));
+        };
+        let method = match uid {
+            "1.2.840.10008.1.2.5" => Method::Rle,
+            "1.2.840.10008.1.2.4.50"
+            | "1.2.840.10008.1.2.4.51"
+            | "1.2.840.10008.1.2.4.57"
+            | "1.2.840.10008.1.2.4.70" => Method::Jpeg,
+            "1.2.840.10008.1.2.1.98" => Method::Plain,
+            "1.2.840.10008.1.2.8.1" => Method::Inflate,
+            _ => match syntax.codec() {
+                RegistryCodec::None | RegistryCodec::Dataset(Some(_)) => Method::Plain,
+                RegistryCodec::EncapsulatedPixelData(Some(_), _) => match uid {
+                    "1.2.840.10008.1.2.4.80" | "1.2.840.10008.1.2.4.81" => Method::JpegLs,
+                    "1.2.840.10008.1.2.4.110"
+                    | "1.2.840.10008.1.2.4.111"
+                    | "1.2.840.10008.1.2.4.112" => Method::JpegXl,
+                    _ => Method::Jpeg2000,
+                },
+                _ => return Err(unsupported(syntax.name())),
+            },
+        };
+        Ok(Self { method, syntax })
+    }
+
+    /// The name of the transfer syntax.
+    pub(super) fn name(&self) -> &'static str {
+        self.syntax.name()
+    }
+
+    /// Whether a frame's bytes are its samples.
+    pub(super) fn is_plain(&self) -> bool {
+        self.method == Method::Plain
+    }
+
+    /// Decodes one frame; plain frames are borrowed.
+    ///
+    /// # Errors
+    /// What was found instead of a frame of the header's size, in words. A decoder that panics is
+    /// such an error too.
+    pub(super) fn decode<'a>(
+        &self,
+        frame: &'a [u8],
+        header: &Header,
+    ) -> Result<(Cow<'a, [u8]>, Encoding), String> {
+        let (samples, encoding) = match self.method {
+            Method::Plain => (Cow::Borrowed(frame), Encoding::Stored),
+            Method::Rle => {
+                let mut samples = vec![0; header.sample_bytes()];
+                let sample_bytes = usize::from(header.bits_allocated / 8);
+                rle::decode(
+                    frame,
+                    usize::from(header.samples),
+                    sample_bytes,
+                    &mut samples,
+                )?;
+                (Cow::Owned(samples), Encoding::Interleaved)
+            }
+            Method::Jpeg => {
+                let (samples, encoding) = without_panic(|| jpeg::decode(frame, header))?;
+                (Cow::Owned(samples), encoding)
+            }
+            _ => {
+                let samples = without_panic(|| self.registry_samples(frame, header))?;
+                self.arranged(frame, samples, header)
+            }
+        };
+        let expected = match encoding {
+            Encoding::Stored => header.stored_bytes(),
+            _ => header.sample_bytes(),
+        };
+        let padding = self.method == Method::Plain && samples.len() == expected + expected % 2;
+        if samples.len() != expected && !padding {
+            return Err(format!("{} bytes instead of {expected}", samples.len()));
+        }
+        Ok((samples, encoding))
+    }
+
+    fn registry_samples(&self, frame: &[u8], header: &Header) -> Result<Vec<u8>, String> {
+        let RegistryCodec::EncapsulatedPixelData(Some(decoder), _) = self.syntax.codec() else {
+            return Err("no decoder".to_owned());
+        };
+        let mut samples = Vec::new();
+        let view = OneFrame {
+            frame,
+            header,
+            uid: self.syntax.uid(),
+        };
+        decoder
+            .decode_frame(&view, 0, &mut samples)
+            .map_err(|error| chain(&error))?;
+        Ok(samples)
+    }
+
+    fn arranged<'a>(
+        &self,
+        frame: &[u8],
+        samples: Vec<u8>,
+        header: &Header,
+    ) -> (Cow<'a, [u8]>, Encoding) {
+        let encoding = match (self.method, header.photometric) {
+            (Method::Inflate, _) => Encoding::Stored,
+            (Method::JpegXl, _) if header.samples == 3 => Encoding::Rgb,
+            (_, Photometric::CodecOwn) => Encoding::Rgb,
+            _ => Encoding::Interleaved,
+        };
+        let planes = self.method == Method::JpegLs && header.samples == 3 && one_scan_each(frame);
+        let samples = if planes {
+            interleaved(&samples)
+        } else {
+            samples
+        };
+        (Cow::Owned(samples), encoding)
+    }
+}
+
+/// Whether a JPEG-LS stream has a scan for each component, which CharLS returns as planes.
+///
+/// # Source
+/// ITU-T T.87 C.2.3: the scan header's third byte counts its components.
+fn one_scan_each(stream: &[u8]) -> bool {
+    let mut rest = stream.get(2..).unwrap_or_default();
+    while let &[0xFF, marker, high, low, ..] = rest {
+        let length = usize::from(u16::from_be_bytes([high, low]));
+        if marker == 0xDA {
+            return rest.get(4) == Some(&1);
+        }
+        rest = rest.get(2 + length..).unwrap_or_default();
+    }
+    false
+}
+
+/// Three planes as triples.
+pub(super) fn interleaved(planes: &[u8]) -> Vec<u8> {
+    let (first, rest) = planes.split_at(planes.len() / 3);
+    let (second, third) = rest.split_at(rest.len() / 2);
+    first
+        .iter()
+        .zip(second)
+        .zip(third)
+        .flat_map(|((&a, &b), &c)| [a, b, c])
+        .collect()
+}
+
+/// One frame, shown to the registry's decoders as an object of one frame and one fragment.
+struct OneFrame<'a> {
+    frame: &'a [u8],
+    header: &'a Header,
+    uid: &'a str,
+}
+
+impl PixelDataObject for OneFrame<'_> {
+    fn transfer_syntax_uid(&self) -> &str {
+        self.uid
+    }
+    fn rows(&self) -> Option<u16> {
+        Some(self.header.height_px)
+    }
+    fn cols(&self) -> Option<u16> {
+        Some(self.header.width_px)
+    }
+    fn samples_per_pixel(&self) -> Option<u16> {
+        Some(self.header.samples)
+    }
+    fn bits_allocated(&self) -> Option<u16> {
+        Some(self.header.bits_allocated)
+    }
+    fn bits_stored(&self) -> Option<u16> {
+        Some(self.header.bits_allocated)
+    }
+    fn photometric_interpretation(&self) -> Option<&str> {
+        None
+    }
+    fn number_of_frames(&self) -> Option<u32> {
+        Some(1)
+    }
+    fn number_of_fragments(&self) -> Option<u32> {
+        Some(1)
+    }
+    fn fragment(&self, fragment: usize) -> Option<Cow<'_, [u8]>> {
+        (fragment == 0).then_some(Cow::Borrowed(self.frame))
+    }
+    fn offset_table(&self) -> Option<Cow<'_, [u32]>> {
+        None
+    }
+    fn raw_pixel_data(&self) -> Option<RawPixelData> {
+        let fragments = std::iter::once(self.frame.to_vec()).collect();
+        Some(RawPixelData {
+            fragments,
+            offset_table: Default::default(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn planes_become_triples() {
+        assert_eq!(interleaved(&[1, 2, 3, 4, 5, 6]), [1, 3, 5, 2, 4, 6]);
+    }
+
+    #[test]
+    fn a_scan_of_one_component_means_planes() {
+        assert!(one_scan_each(&[
+            0xFF, 0xD8, 0xFF, 0xF7, 0, 3, 8, 0xFF, 0xDA, 0, 8, 1
+        ]));
+        assert!(!one_scan_each(&[0xFF, 0xD8, 0xFF, 0xDA, 0, 12, 3]));
+        assert!(!one_scan_each(&[0xFF, 0xD8, 0xFF]));
+    }
+}

@@ -1,0 +1,66 @@
+//! `echocart parity`: exported graphs against the original model's outputs.
+
+use crate::cli::ParityArgs;
+use crate::exit::{Because, Cause, Failure};
+use crate::export::{Bar, failure};
+use crate::run::library;
+use echocart_core::engine::Engine;
+use echocart_core::package::Package;
+use echocart_export::parity::{self, ParityReport};
+use echocart_infer::OrtEngine;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Runs one golden case and prints a row per output.
+pub fn parity(args: &ParityArgs) -> Result<ExitCode, Failure> {
+    let library = library(args.library.as_deref())?;
+    let threads = usize::from(args.threads);
+    let mut engine = |dir: &Path| -> Result<Box<dyn Engine>, String> {
+        let package = Package::open(dir, true).map_err(|e| e.to_string())?;
+        let engine = OrtEngine::open(&library, &package, "fp32", threads);
+        Ok(Box::new(engine.map_err(|e| e.to_string())?))
+    };
+    let mut bar = Bar::new();
+    let report = parity::run(&args.case, &mut engine, &mut |what, done, total| {
+        bar.show(what, done, total);
+    });
+    bar.clear();
+    let report = report.map_err(failure)?;
+    if args.json {
+        let json = serde_json::to_string_pretty(&report.rows).because(Cause::Other)?;
+        println!("{json}");
+    } else {
+        print_table(&report);
+    }
+    Ok(if report.passed() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(Cause::Other as u8)
+    })
+}
+
+fn print_table(report: &ParityReport) {
+    for (what, source) in &report.sources {
+        println!("{what}: {source}");
+    }
+    println!("engine: {}", report.engine);
+    println!(
+        "{:<24} {:>12} {:>12}  status",
+        "output", "max abs", "rel. RMS"
+    );
+    let number = |value: Option<f64>| value.map_or("-".to_owned(), |v| format!("{v:.2e}"));
+    for row in &report.rows {
+        let note = row
+            .note
+            .as_ref()
+            .map(|n| format!("  {n}"))
+            .unwrap_or_default();
+        println!(
+            "{:<24} {:>12} {:>12}  {}{note}",
+            row.output,
+            number(row.max_abs),
+            number(row.relative_rms),
+            row.status.as_str()
+        );
+    }
+}
