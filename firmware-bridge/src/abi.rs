@@ -2,10 +2,6 @@
 //!
 //! Sizes are asserted here and in the header. Within a major version a struct only grows at its
 //! end, and a struct that is a field of another never grows.
-#![expect(
-    non_camel_case_types,
-    reason = "the names are those of the C header, which is generated from them"
-)]
 
 use std::ffi::c_char;
 
@@ -26,7 +22,7 @@ pub const ECHOCART_REASONS: usize = 32;
 pub const ECHOCART_DETAIL_BYTES: usize = 256;
 
 /// A label index that points to no label.
-pub const ECHOCART_NO_LABEL: u32 = 0xFFFF_FFFF;
+pub const ECHOCART_NO_LABEL: u32 = u32::MAX;
 /// A time or an age that does not exist.
 pub const ECHOCART_NO_TIME: i64 = i64::MIN;
 
@@ -299,7 +295,7 @@ pub struct echocart_result_t {
     pub lvef: echocart_output_t,
     /// Image signal meter. OFF in this version.
     pub signal: echocart_output_t,
-    /// Probabilities in the order of the labels, `label_count` of them; NaN without a value.
+    /// Probabilities in the order of the labels; NaN without a value.
     pub view_probabilities: [f32; ECHOCART_MAX_LABELS],
     /// The view head's logits as the graph gave them. For comparison, not for display.
     pub raw_view: [f32; ECHOCART_MAX_LABELS],

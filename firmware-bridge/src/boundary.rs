@@ -70,10 +70,7 @@ pub(crate) unsafe fn with<H: Handle>(
 ///
 /// # Safety
 /// `handle` is NULL or points to a pointer that is NULL or came from [`give`].
-pub(crate) unsafe fn destroy<H: Handle>(
-    handle: *mut *mut H,
-    last: impl FnOnce(H::State),
-) -> u32 {
+pub(crate) unsafe fn destroy<H: Handle>(handle: *mut *mut H, last: impl FnOnce(H::State)) -> u32 {
     enter(|| {
         if handle.is_null() {
             return Ok(());
@@ -182,8 +179,8 @@ pub(crate) unsafe fn bytes<'call>(
     match (pointer.is_null(), usize::try_from(bytes)) {
         (true, Ok(0)) => Ok(&[]),
         (true, _) => Err(Fault::null(name)),
-        // SAFETY: not NULL, the caller's promise, and no longer than a slice may be.
         (false, Ok(n)) if n <= isize::MAX as usize => {
+            // SAFETY: not NULL, the caller's promise, and no longer than a slice may be.
             Ok(unsafe { std::slice::from_raw_parts(pointer, n) })
         }
         _ => Err(Fault::bad(name, "a length that fits into memory", bytes)),
@@ -323,7 +320,10 @@ mod tests {
         assert!(one.is_null());
         assert_eq!(end(&mut one), (0, None));
         // SAFETY: NULL is allowed.
-        assert_eq!(unsafe { destroy::<Counter>(std::ptr::null_mut(), |_| ()) }, 0);
+        assert_eq!(
+            unsafe { destroy::<Counter>(std::ptr::null_mut(), |_| ()) },
+            0
+        );
     }
 
     #[test]

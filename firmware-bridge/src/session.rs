@@ -8,7 +8,7 @@ use crate::codes::Code;
 use crate::fault::Fault;
 use crate::frames::{FramePort, Intake};
 use crate::results::{ResultPort, chars};
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use echocart_core::clock::Pace;
 use echocart_core::config::CartConfig;
 use echocart_core::engine::{Engine, EngineError, EngineInfo};
@@ -25,8 +25,6 @@ use std::time::{Duration, Instant};
 
 /// The precision variant that the CPU provider runs.
 const VARIANT: &str = "fp32";
-/// How long an idle inference thread may take to end.
-const ENGINE_END: Duration = Duration::from_millis(100);
 
 /// What the caller asked for, checked.
 #[derive(Debug)]
@@ -175,15 +173,12 @@ impl SessionState {
         let Some(mut running) = self.running.take() else {
             return Ok(());
         };
-        if running.wait_finished(patience) {
+        let finished = running.wait_finished(patience);
+        if finished {
             self.make_room(patience.saturating_sub(start.elapsed()));
         }
-        let summary = running.stop();
-        let ended = self.engine_end.recv_timeout(ENGINE_END);
-        if summary.counters.in_flight == 0 && ended == Err(RecvTimeoutError::Disconnected) {
-            return Ok(());
-        }
-        Err(Code::Timeout.into())
+        running.stop();
+        if finished { Ok(()) } else { Err(Code::Timeout.into()) }
     }
 
     /// Makes sure that the summary finds a place in the queue: at maximum pace it would wait for

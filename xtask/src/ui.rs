@@ -33,6 +33,12 @@ pub fn installed(layout: &Layout) -> Result<bool> {
 pub fn install(layout: &Layout) -> Result<()> {
     let (from, to) = (sources(layout), layout.ui());
     let part = to.with_extension("part");
+    if !from.join(PACKAGE).is_file() {
+        bail!(
+            "the browser check is missing ({})",
+            from.join(PACKAGE).display()
+        );
+    }
     println!(
         "fetching the browser driver that tests/ui/package.json pins into {}: with npm, about 2 MB",
         layout.short(&to).display()

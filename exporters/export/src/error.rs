@@ -9,20 +9,20 @@ use std::path::{Path, PathBuf};
 #[non_exhaustive]
 pub enum ExportError {
     /// A file cannot be read.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read: {error} ({path})")]
     Read {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        error: io::Error,
     },
     /// A file or folder cannot be written.
-    #[error("cannot write {path}: {source}")]
+    #[error("cannot write: {error} ({path})")]
     Write {
         /// The file or folder.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        error: io::Error,
     },
     /// A recipe or case file is wrong; nothing was read or written yet.
     #[error("{what}: {message} ({path})")]
@@ -87,16 +87,16 @@ pub enum ExportError {
 
 impl ExportError {
     pub(crate) fn read(path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Read {
+        move |error| Self::Read {
             path: path.to_owned(),
-            source,
+            error,
         }
     }
 
     pub(crate) fn write(path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Write {
+        move |error| Self::Write {
             path: path.to_owned(),
-            source,
+            error,
         }
     }
 

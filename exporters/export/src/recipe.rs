@@ -1,7 +1,7 @@
 //! Recipes: `configs/models/*.toml`, what a package says that no checkpoint holds.
 
 use crate::error::ExportError;
-use crate::layout::{PROBE_MLP_RATIO, Probe};
+use crate::layout::{PROBE_MLP_RATIO, Probe, encoder_hidden};
 use echocart_core::manifest::{
     Card, Checkpoint, Encoder, FileEntry, Head, HeadOutput, Limits, Manifest, ManifestError,
     Preprocess, Sampling, Variant, ViewRule,
@@ -117,7 +117,26 @@ impl Recipe {
                 });
             }
         }
-        self.manifest().validate()
+        self.manifest().validate()?;
+        let wrong = |key: &str, expected: &str, found: usize| {
+            Err(ManifestError {
+                key: key.to_owned(),
+                expected: expected.to_owned(),
+                found: found.to_string(),
+            })
+        };
+        let head_dim = self.encoder.dim / self.encoder.heads;
+        if !head_dim.is_multiple_of(2) {
+            return wrong(
+                "encoder.heads",
+                "an even number of channels per head",
+                head_dim,
+            );
+        }
+        match encoder_hidden(&self.encoder) {
+            0 => wrong("encoder.mlp_ratio", "an MLP at least 1 wide", 0),
+            _ => Ok(()),
+        }
     }
 
     /// The manifest with everything but what the files will decide.

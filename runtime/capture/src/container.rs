@@ -55,9 +55,6 @@ impl Container {
 }
 
 #[cfg(feature = "video")]
-pub(crate) use checks::Incomplete;
-
-#[cfg(feature = "video")]
 mod checks {
     use std::io::{self, Read, Seek, SeekFrom};
 

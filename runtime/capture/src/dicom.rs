@@ -2,6 +2,7 @@
 
 mod codec;
 mod colour;
+mod extent;
 mod fragments;
 mod guard;
 mod header;
@@ -22,6 +23,7 @@ use dicom_object::{FileMetaTable, InMemDicomObject, OpenFileOptions};
 use echocart_core::frame::{FrameMeta, PixelFormat};
 
 use self::codec::Codec;
+use self::extent::{Layout, walk};
 use self::fragments::frames_from_fragments;
 use self::guard::without_panic;
 use self::header::{Header, Photometric, attribute_error};
@@ -42,10 +44,10 @@ pub(crate) struct DicomSource {
 impl DicomSource {
     /// Reads the file and checks everything but the frames' own code streams.
     pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<Self, SourceError> {
-        let (codec, object) = read_object(path)?;
+        let (codec, mut object) = read_object(path)?;
         let header = Header::read(&object, path)?;
-        let timing = Timing::read(&object, u64::from(header.frames), options, path)?;
-        let image = Image::from_object(object, codec, header, path)?;
+        let image = Image::take_from(&mut object, codec, header, path)?;
+        let timing = Timing::read(&object, u64::from(image.header.frames), options, path)?;
         Ok(Self {
             path: path.to_owned(),
             image,
@@ -124,18 +126,19 @@ enum Data {
 }
 
 impl Image {
-    fn from_object(
-        mut object: InMemDicomObject,
+    /// Takes the pixel data out of an object.
+    fn take_from(
+        object: &mut InMemDicomObject,
         codec: Codec,
         header: Header,
         path: &Path,
     ) -> Result<Self, SourceError> {
         let palette = match header.photometric {
-            Photometric::Palette => Some(Palette::read(&object, header.bits_allocated, path)?),
+            Photometric::Palette => Some(Palette::read(object, header.bits_allocated, path)?),
             _ => None,
         };
         if header.photometric == Photometric::CodecOwn && codec.is_plain() {
-            let found = header::text(&object, tags::PHOTOMETRIC_INTERPRETATION).unwrap_or_default();
+            let found = header::text(object, tags::PHOTOMETRIC_INTERPRETATION).unwrap_or_default();
             let expected = "a colour space of uncompressed data";
             return Err(attribute_error(
                 "PhotometricInterpretation",
@@ -257,13 +260,22 @@ fn read_object(path: &Path) -> Result<(Codec, InMemDicomObject), SourceError> {
         _ if head.is_empty() => return Err(damaged("an empty file".to_owned())),
         Some(b"DICM") => 128,
         _ if head.starts_with(b"DICM") => 0,
-        _ => return Err(damaged("no DICM mark at byte 128".to_owned())),
+        _ => return Err(damaged("no DICOM mark at byte 128".to_owned())),
     };
-    file.seek(SeekFrom::Start(start)).map_err(io_error)?;
     let mut file = BufReader::new(file);
+    let end = file.seek(SeekFrom::End(0)).map_err(io_error)?;
+    let data_set = walk(&mut file, start + 4, end, Layout::FileMeta)
+        .map_err(io_error)?
+        .map_err(damaged)?;
+    file.seek(SeekFrom::Start(start)).map_err(io_error)?;
     let meta = without_panic(|| FileMetaTable::from_reader(&mut file).map_err(|e| chain(&e)))
         .map_err(damaged)?;
     let codec = Codec::from_uid(meta.transfer_syntax(), path)?;
+    if let Some(layout) = codec.layout() {
+        walk(&mut file, data_set, end, layout)
+            .map_err(io_error)?
+            .map_err(damaged)?;
+    }
     file.seek(SeekFrom::Start(start)).map_err(io_error)?;
     let object = without_panic(|| {
         OpenFileOptions::new()
@@ -278,23 +290,55 @@ fn read_object(path: &Path) -> Result<(Codec, InMemDicomObject), SourceError> {
 mod tests {
     use super::*;
 
+    /// The first frame of a file that may be a still, and the names of what it went through.
+    fn first_picture(path: &Path) -> (Vec<u8>, Image) {
+        let (codec, mut object) = read_object(path).unwrap();
+        let header = Header::pixels(&object, 1, path).unwrap();
+        let image = Image::take_from(&mut object, codec, header, path).unwrap();
+        let mut pixels = vec![0; image.header.pixels_per_frame() * image.format().bytes()];
+        image.decode(0, &mut pixels).unwrap();
+        (pixels, image)
+    }
+
+    fn share(pixels: &[u8], test: impl Fn(&[u8; 3]) -> bool) -> f64 {
+        let triples = pixels.as_chunks::<3>().0;
+        triples.iter().filter(|rgb| test(rgb)).count() as f64 / triples.len() as f64
+    }
+
+    /// Stills are refused as sources; they are the only real files of their encodings.
     #[test]
-    fn dump_tmp() {
-        for f in std::env::var("CAP_DUMP").unwrap_or_default().split_whitespace() {
-            let path = Path::new(f);
-            let (codec, object) = read_object(path).unwrap();
-            let frames = object.get(tags::NUMBER_OF_FRAMES).map_or(1, |e| e.to_int().unwrap());
-            let header = Header::pixels(&object, frames, path).unwrap();
-            let image = Image::from_object(object, codec, header, path).unwrap();
-            let t = std::time::Instant::now();
-            let n = usize::from(image.header.width_px) * usize::from(image.header.height_px) * image.format().bytes();
-            let mut px = vec![0; n];
-            for i in (0..frames).rev() { image.decode(i, &mut px).unwrap(); 
-            if i == 0 || i == frames / 2 {
-            let mut out = format!("P{} {} {} 255\n", if image.format() == PixelFormat::Gray8 {5} else {6}, image.header.width_px, image.header.height_px).into_bytes();
-            out.extend_from_slice(&px);
-            std::fs::write(format!("/tmp/cap_out/{}_{i}.ppm", file_name(path)), out).unwrap(); } }
-            println!("{f} {frames} {:?} per frame", t.elapsed() / frames);
+    fn real_stills_have_the_colours_of_an_ultrasound_screen() {
+        let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+        if !data.is_dir() {
+            println!("skipped: no shared/data beside the checkout");
+            return;
         }
+        for name in [
+            "elbow_esaote_ybr422_still.dcm",
+            "thyroid_acuson_sequoia_rle_still.dcm",
+        ] {
+            let (pixels, _) = first_picture(&data.join("non-cardiac").join(name));
+            let grey = share(&pixels, |rgb| {
+                rgb.iter()
+                    .max()
+                    .zip(rgb.iter().min())
+                    .is_some_and(|(a, b)| a - b < 24)
+            });
+            let black = share(&pixels, |rgb| rgb.iter().all(|&sample| sample < 8));
+            assert!(
+                grey > 0.98 && black > 0.2,
+                "{name}: grey {grey}, black {black}"
+            );
+        }
+        let aorta = "cardiac/still_ascending_aorta_philips_epiq7c_calipers.dcm";
+        let (pixels, image) = first_picture(&data.join(aorta));
+        assert!(image.codec.name().starts_with("JPEG Lossless"));
+        assert_eq!(image.format(), PixelFormat::Gray8);
+        let black = pixels.iter().filter(|&&sample| sample < 8).count() as f64;
+        assert!(
+            (0.4..0.9).contains(&(black / pixels.len() as f64)),
+            "{black}"
+        );
+        assert!(pixels.contains(&255));
     }
 }

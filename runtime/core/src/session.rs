@@ -261,7 +261,6 @@ fn session_info(
             "Unsigned package: this configuration accepts packages without a signature.".to_owned(),
         );
     }
-    banners.push("Research software, not a medical device.".to_owned());
     SessionInfo {
         package: package.to_owned(),
         card: manifest.card.title.clone(),

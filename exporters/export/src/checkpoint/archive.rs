@@ -103,10 +103,11 @@ impl Archive {
             return Err(wrong(expected, "one that leaves them".to_owned()));
         };
         let entry = format!("{}/data/{}", self.stem, storage.key);
-        let (start, size) = place(&self.path, &mut self.zip, &entry)?.ok_or_else(|| {
-            let message = format!("expected the values of {name}, found no entry {entry}");
-            ExportError::checkpoint(&self.path, message)
-        })?;
+        let (start, size) =
+            place(&self.path, &self.file, &mut self.zip, &entry)?.ok_or_else(|| {
+                let message = format!("expected the values of {name}, found no entry {entry}");
+                ExportError::checkpoint(&self.path, message)
+            })?;
         if storage.elements.checked_mul(ELEMENT_BYTES) != Some(size) {
             let expected = format!("{} stored values", storage.elements);
             return Err(wrong(expected, format!("{size} bytes")));
@@ -157,6 +158,7 @@ fn stem(path: &Path, zip: &ZipArchive<File>) -> Result<String, ExportError> {
 
 fn place(
     path: &Path,
+    file: &File,
     zip: &mut ZipArchive<File>,
     name: &str,
 ) -> Result<Option<(u64, u64)>, ExportError> {
@@ -164,10 +166,12 @@ fn place(
         return Ok(None);
     };
     let entry = zip.by_index_raw(index).map_err(|e| damaged(path, &e))?;
-    match entry.data_start() {
-        Some(start) => Ok(Some((start, entry.size()))),
-        None => Err(damaged(path, &"an entry without a start")),
+    let (start, size) = (entry.data_start().unwrap_or(u64::MAX), entry.size());
+    let length = file.metadata().map_err(ExportError::read(path))?.len();
+    if start.checked_add(size).is_none_or(|end| end > length) {
+        return Err(damaged(path, &format!("{name} leaves the file")));
     }
+    Ok(Some((start, size)))
 }
 
 fn entry(
@@ -177,13 +181,11 @@ fn entry(
     name: &str,
     most_bytes: u64,
 ) -> Result<Option<Vec<u8>>, ExportError> {
-    let Some((start, size)) = place(path, zip, name)? else {
+    let Some((start, size)) = place(path, file, zip, name)? else {
         return Ok(None);
     };
-    let length = file.metadata().map_err(ExportError::read(path))?.len();
-    if size > most_bytes || start.checked_add(size).is_none_or(|end| end > length) {
-        let most = most_bytes.min(length.saturating_sub(start));
-        let message = format!("expected at most {most} bytes, found {size} in {name}");
+    if size > most_bytes {
+        let message = format!("expected at most {most_bytes} bytes, found {size} in {name}");
         return Err(ExportError::checkpoint(path, message));
     }
     let mut bytes = vec![0; size as usize];

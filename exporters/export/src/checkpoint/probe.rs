@@ -7,6 +7,8 @@ use crate::layout::{self, Probe};
 use crate::pickle::Node;
 use std::path::Path;
 
+const MOST_MLP_RATIO: usize = 16;
+
 /// Which end of `val_acc_per_head` is best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Best {
@@ -90,6 +92,7 @@ pub fn read_probe(path: &Path, probe: &Probe, best: Best) -> Result<ChosenProbe,
     let mut probe = probe.clone();
     if let Some(&[hidden, _]) = state.shape(layout::PROBE_HIDDEN_KEY)
         && let Ok(hidden) = usize::try_from(hidden)
+        && (1..=MOST_MLP_RATIO * probe.dim).contains(&hidden)
     {
         probe.hidden = hidden;
     }

@@ -51,13 +51,6 @@ pub(crate) fn write(
     on_tensor: OnTensor<'_>,
 ) -> Result<Vec<u8>, ExportError> {
     let head_dim = encoder.dim / encoder.heads;
-    if !head_dim.is_multiple_of(2) {
-        return Err(ExportError::Request {
-            what: "encoder.heads".to_owned(),
-            expected: "an even number of channels per head".to_owned(),
-            found: head_dim.to_string(),
-        });
-    }
     let mut reader = Reader { weights, on_tensor };
     let tables = Rope::new(head_dim).tables(encoder);
     file.push(COS, &[encoder.tokens(), head_dim], &tables.cos)?;

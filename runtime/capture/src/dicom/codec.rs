@@ -7,6 +7,7 @@ use dicom_encoding::adapters::{PixelDataObject, RawPixelData};
 use dicom_encoding::transfer_syntax::Codec as RegistryCodec;
 use dicom_transfer_syntax_registry::{TransferSyntax, TransferSyntaxIndex, TransferSyntaxRegistry};
 
+use super::extent::Layout;
 use super::guard::without_panic;
 use super::header::{Header, Photometric};
 use super::{jpeg, rle};
@@ -87,6 +88,15 @@ impl Codec {
         self.syntax.name()
     }
 
+    /// How the data set's elements are written, where a walk over the file can follow them.
+    pub(super) fn layout(&self) -> Option<Layout> {
+        match (self.syntax.codec(), self.syntax.uid()) {
+            (RegistryCodec::Dataset(_), _) | (_, "1.2.840.10008.1.2.2") => None,
+            (_, "1.2.840.10008.1.2") => Some(Layout::Implicit),
+            _ => Some(Layout::Explicit),
+        }
+    }
+
     /// Whether a frame's bytes are its samples.
     pub(super) fn is_plain(&self) -> bool {
         self.method == Method::Plain
@@ -120,6 +130,16 @@ impl Codec {
                 (Cow::Owned(samples), encoding)
             }
             _ => {
+                let announced = (header.width_px.into(), header.height_px.into());
+                match self.stream_size(frame) {
+                    Some((width, height)) if (width, height) != announced => {
+                        return Err(format!(
+                            "a stream of {width}x{height} instead of {}x{}",
+                            announced.0, announced.1
+                        ));
+                    }
+                    _ => {}
+                }
                 let samples = without_panic(|| self.registry_samples(frame, header))?;
                 self.arranged(frame, samples, header)
             }
@@ -133,6 +153,34 @@ impl Codec {
             return Err(format!("{} bytes instead of {expected}", samples.len()));
         }
         Ok((samples, encoding))
+    }
+
+    /// The size a code stream has, where it is easily found.
+    ///
+    /// The registry's decoders fill a buffer of the announced size as far as the stream goes.
+    fn stream_size(&self, stream: &[u8]) -> Option<(u32, u32)> {
+        match self.method {
+            Method::JpegLs => {
+                let size = segment(stream, 0xF7)?.get(1..5)?;
+                let &[h0, h1, w0, w1] = size.first_chunk()?;
+                Some((
+                    u16::from_be_bytes([w0, w1]).into(),
+                    u16::from_be_bytes([h0, h1]).into(),
+                ))
+            }
+            Method::Jpeg2000 => {
+                let start = stream
+                    .windows(4)
+                    .position(|part| part == [0xFF, 0x4F, 0xFF, 0x51])?;
+                let word = |at: usize| {
+                    let bytes = stream.get(start + at..)?.first_chunk()?;
+                    Some(u32::from_be_bytes(*bytes))
+                };
+                let (right, bottom, left, top) = (word(8)?, word(12)?, word(16)?, word(20)?);
+                Some((right.checked_sub(left)?, bottom.checked_sub(top)?))
+            }
+            _ => None,
+        }
     }
 
     fn registry_samples(&self, frame: &[u8], header: &Header) -> Result<Vec<u8>, String> {
@@ -176,17 +224,22 @@ impl Codec {
 /// Whether a JPEG-LS stream has a scan for each component, which CharLS returns as planes.
 ///
 /// # Source
-/// ITU-T T.87 C.2.3: the scan header's third byte counts its components.
+/// ITU-T T.87 C.2.3: the scan header begins with the number of its components.
 fn one_scan_each(stream: &[u8]) -> bool {
-    let mut rest = stream.get(2..).unwrap_or_default();
+    segment(stream, 0xDA).and_then(<[u8]>::first) == Some(&1)
+}
+
+/// What a marker segment of a JPEG-LS stream holds, without its length.
+fn segment(stream: &[u8], wanted: u8) -> Option<&[u8]> {
+    let mut rest = stream.get(2..)?;
     while let &[0xFF, marker, high, low, ..] = rest {
         let length = usize::from(u16::from_be_bytes([high, low]));
-        if marker == 0xDA {
-            return rest.get(4) == Some(&1);
+        if marker == wanted {
+            return rest.get(4..2 + length);
         }
-        rest = rest.get(2 + length..).unwrap_or_default();
+        rest = rest.get(2 + length..)?;
     }
-    false
+    None
 }
 
 /// Three planes as triples.
@@ -265,7 +318,7 @@ mod tests {
         assert!(one_scan_each(&[
             0xFF, 0xD8, 0xFF, 0xF7, 0, 3, 8, 0xFF, 0xDA, 0, 8, 1
         ]));
-        assert!(!one_scan_each(&[0xFF, 0xD8, 0xFF, 0xDA, 0, 12, 3]));
+        assert!(!one_scan_each(&[0xFF, 0xD8, 0xFF, 0xDA, 0, 3, 3]));
         assert!(!one_scan_each(&[0xFF, 0xD8, 0xFF]));
     }
 }

@@ -99,8 +99,15 @@ impl Timing {
                 format!("{name}, {value} frames/s"),
             )
         };
-        if period_nanos < 1.0 || period_nanos * frames as f64 > MAX_TOTAL_NANOS {
-            return Err(wrong(value.to_string()));
+        let total_nanos = period_nanos * frames as f64;
+        if period_nanos < 1.0 || total_nanos > MAX_TOTAL_NANOS {
+            let found = format!("{value}, {total_nanos:.0} ns for {frames} frames");
+            return Err(attribute_error(
+                name,
+                "a cine of less than a year",
+                found,
+                path,
+            ));
         }
         Ok(Self::constant(period_nanos, words))
     }
@@ -141,7 +148,7 @@ impl Timing {
             }
             if sum_nanos > MAX_TOTAL_NANOS {
                 return Err(wrong(
-                    "less than a year".to_owned(),
+                    "a cine of less than a year".to_owned(),
                     format!("{sum_nanos} ns"),
                 ));
             }

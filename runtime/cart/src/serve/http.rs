@@ -22,7 +22,8 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
-const FILES: [(&str, &str, &str); 8] = [
+/// Path, content type and text of every embedded file.
+pub(super) const FILES: [(&str, &str, &str); 8] = [
     ("/", HTML, include_str!("page/index.html")),
     ("/app.js", SCRIPT, include_str!("page/app.js")),
     ("/image.js", SCRIPT, include_str!("page/image.js")),

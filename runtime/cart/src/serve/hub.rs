@@ -33,6 +33,7 @@ struct Newest {
     started: Option<Utf8Bytes>,
     counters: Option<Utf8Bytes>,
     estimate: Option<Utf8Bytes>,
+    engine_down: Option<Utf8Bytes>,
     source_ended: Option<Utf8Bytes>,
     summary: Option<Utf8Bytes>,
 }
@@ -116,7 +117,10 @@ impl Hub {
 impl Newest {
     fn keep(&mut self, event: &Event, text: &Utf8Bytes) {
         match event {
-            Event::Estimate(_) => self.estimate = Some(text.clone()),
+            Event::Estimate(_) => {
+                self.estimate = Some(text.clone());
+                self.engine_down = None;
+            }
             Event::Summary(_) => self.summary = Some(text.clone()),
             Event::State(state) => {
                 if state.counters.is_some() {
@@ -130,7 +134,8 @@ impl Newest {
                         }
                     }
                     StateKind::SourceEnded => self.source_ended = Some(text.clone()),
-                    StateKind::Counters | StateKind::SectorChanged | StateKind::EngineDown => {}
+                    StateKind::EngineDown => self.engine_down = Some(text.clone()),
+                    StateKind::Counters | StateKind::SectorChanged => {}
                 }
             }
         }
@@ -141,6 +146,7 @@ impl Newest {
             &self.started,
             &self.counters,
             &self.estimate,
+            &self.engine_down,
             &self.source_ended,
             &self.summary,
         ]

@@ -24,6 +24,7 @@ const nothing = () => ({
   counters: null,
   ended: false,
   mismatch: false,
+  cause: null,
   previewsSkipped: 0,
 });
 let known = nothing();
@@ -77,59 +78,65 @@ function changeState(event) {
     known.ended = true;
   } else if (event.state === 'SECTOR_CHANGED' || event.state === 'ENGINE_DOWN') {
     known.outputs = nothing().outputs;
+    known.cause = event.state;
   }
   known.counters = event.counters ?? known.counters;
 }
 
 // What one output shows now. `text` is null unless there is a number that is still valid.
 function reading(name, now) {
-  const state = link.state(now);
   const output = known.outputs[name];
-  const blank = (mark, about, evidence = '') => {
-    return { state: mark, text: null, about, evidence, value: null };
-  };
-  if (state !== 'connected') {
-    return blank('lost', words.link[state]);
-  }
-  if (known.mismatch) {
-    return blank('lost', words.link.schema);
-  }
-  if (output === null) {
-    return known.ended
-      ? blank('ended', words.output.ended)
-      : blank('none', words.output.waiting);
-  }
   const session = link.sessionNanos(now);
-  const age = ages(output.evidence.segments, session);
+  const why = silence(output, session, now);
+  const age = output && why?.state !== 'lost' ? ages(output.evidence.segments, session) : null;
   const evidence = age ? words.evidence(age.newest, age.oldest) : '';
-  if (output.status === 'WITHHELD') {
-    return blank('none', words.reason[output.reason] ?? words.output.unknown, evidence);
-  }
-  if (output.status !== 'VALUE' && output.status !== 'DEMONSTRATION') {
-    return blank('none', words.output[output.status] ?? words.output.unknown, evidence);
-  }
-  if (!(session < output.valid_until_nanos)) {
-    return known.ended
-      ? blank('ended', words.output.ended, evidence)
-      : blank('none', words.output.tooOld, evidence);
-  }
-  const figure = figures[name](output.value);
+  const figure = why === null ? figures[name](output.value) : null;
   if (figure === null) {
-    return blank('none', words.output.unknown, evidence);
+    const { state, about } = why ?? { state: 'none', about: words.output.unknown };
+    return { state, about, evidence, text: null, value: null };
   }
-  const demo = output.status === 'DEMONSTRATION';
   return {
     ...figure,
-    state: age && age.newest <= DELAYED_SECONDS ? 'live' : 'delayed',
     evidence,
-    demo,
+    state: age && age.newest <= DELAYED_SECONDS ? 'live' : 'delayed',
+    demo: output.status === 'DEMONSTRATION',
     clip: output.clip,
     value: output.value,
   };
 }
 
+// Why an output shows no number now, or null when it may show one.
+function silence(output, session, now) {
+  const state = link.state(now);
+  if (state !== 'connected') {
+    return { state: 'lost', about: words.link[state] };
+  }
+  if (known.mismatch) {
+    return { state: 'lost', about: words.link.schema };
+  }
+  const hasValue = output?.status === 'VALUE' || output?.status === 'DEMONSTRATION';
+  if (hasValue && session < output.valid_until_nanos) {
+    return null;
+  }
+  if (known.ended) {
+    return { state: 'ended', about: words.output.ended };
+  }
+  return { state: 'none', about: blankCause(output, hasValue) };
+}
+
+function blankCause(output, hasValue) {
+  if (output === null) {
+    return words.reason[known.cause] ?? words.output.waiting;
+  }
+  if (hasValue) {
+    return words.output.tooOld;
+  }
+  return words.reason[output.reason] ?? words.output[output.status] ?? words.output.unknown;
+}
+
 const figures = {
-  view: (value) => value && { text: value.label, about: words.view[value.label] ?? '' },
+  view: (value) =>
+    value ? { text: value.label, about: words.view[value.label] ?? '' } : null,
   lvef: (value) =>
     Number.isFinite(value?.percent)
       ? { text: String(Math.round(value.percent)), unit: words.percent, about: '' }
@@ -161,24 +168,25 @@ function show() {
   bars.show(view.value);
   const connected = link.state(now) === 'connected';
   document.body.dataset.link = link.state(now);
-  frames.show(connected ? known.counters : null, known.previewsSkipped);
+  frames.show(connected ? known.counters : null);
   showPicture(now, connected);
   announce(now, view, lvef);
 }
 
 function showPicture(now, connected) {
   const rate = image.rate(now);
+  const skipped = known.previewsSkipped;
   if (!connected) {
-    showImage('lost', words.state.lost, words.link[link.state(now)]);
+    showImage('lost', words.state.lost, words.link[link.state(now)], 0);
   } else if (image.running(now)) {
-    showImage('live', rate === null ? words.state.live : words.imageRate(rate), null);
+    showImage('live', rate === null ? words.state.live : words.imageRate(rate), null, skipped);
   } else if (known.ended) {
-    showImage('ended', words.state.ended, words.notice.ended);
+    showImage('ended', words.state.ended, words.notice.ended, skipped);
   } else {
     const notice = document.querySelector('#image').dataset.drawn
       ? words.notice.stopped
       : words.notice.waiting;
-    showImage('none', words.imageNone, notice);
+    showImage('none', words.imageNone, notice, skipped);
   }
 }
 

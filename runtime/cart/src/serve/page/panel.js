@@ -99,7 +99,7 @@ export class Frames {
   #balance = document.querySelector('#balance');
 
   // counters: as in the events, or null for none.
-  show(counters, previewsSkipped) {
+  show(counters) {
     const counts = counters && {
       ...counters,
       dropped: counters.dropped_ring_full,
@@ -116,9 +116,7 @@ export class Frames {
     const ended = COUNTS.slice(1).reduce((sum, name) => sum + counts[name], 0);
     const balanced = ended === counts.captured;
     this.#balance.dataset.balanced = String(balanced);
-    const skipped = previewsSkipped > 0 ? words.frames.skipped(previewsSkipped) : '';
-    const { balanced: right, unbalanced: wrong } = words.frames;
-    setText(this.#balance, (balanced ? right : wrong) + skipped);
+    setText(this.#balance, balanced ? words.frames.balanced : words.frames.unbalanced);
   }
 }
 
@@ -126,7 +124,9 @@ export class Frames {
 export function showSession(session) {
   const item = (text) => Object.assign(document.createElement('li'), { textContent: text });
   document.querySelector('#banners').replaceChildren(...session.banners.map(item));
-  setText(document.querySelector('#card'), session.card);
+  const card = document.querySelector('#card');
+  setText(card, session.card);
+  card.title = session.card;
   setText(document.querySelector('#trained'), words.trained[session.trained] ?? session.trained);
   const parts = words.build(session).map((text) => {
     return Object.assign(document.createElement('span'), { textContent: text });
@@ -135,10 +135,11 @@ export function showSession(session) {
 }
 
 // The image's own state under it, and the sentence across it when it is not live.
-export function showImage(state, word, notice) {
+export function showImage(state, word, notice, skipped) {
   setState(document.querySelector('#image-state'), state, word);
   const element = document.querySelector('#notice');
   element.hidden = notice === null;
   setText(element, notice ?? '');
+  setText(document.querySelector('#skipped'), words.imagesSkipped(skipped));
   document.querySelector('#live').dataset.state = state;
 }

@@ -6,7 +6,7 @@ export const words = {
   state: {
     live: 'live',
     delayed: 'delayed',
-    none: 'no number',
+    none: 'no estimate',
     lost: 'no signal',
     ended: 'ended',
   },
@@ -54,11 +54,11 @@ export const words = {
   demonstration: 'Demonstration, not a measurement',
   imageRate: (rate) => `${rate.toFixed(1)} images/s`,
   imageNone: 'no image',
+  imagesSkipped: (count) => (count > 0 ? `${count} skipped` : ''),
   evidence: (newest, oldest) => `Evidence ${newest.toFixed(1)} s to ${oldest.toFixed(1)} s old`,
   frames: {
     balanced: 'all accounted for',
     unbalanced: 'does not add up',
-    skipped: (count) => `, ${count} not shown`,
   },
   trained: {
     untrained: 'untrained',
@@ -87,7 +87,7 @@ export const words = {
     'PSAX-MV': 'Parasternal short axis, mitral valve',
     'PSAX-PM': 'Parasternal short axis, papillary muscles',
     SSN: 'Suprasternal notch',
-    Subcostal: 'Subcostal',
+    Subcostal: 'Subcostal window',
     TEE: 'Transoesophageal',
   },
   announce: {

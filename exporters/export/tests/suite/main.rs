@@ -1,0 +1,16 @@
+//! Checkpoints in, packages out, seen from outside.
+
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod package;
+#[cfg(test)]
+mod parity;
+#[cfg(test)]
+mod recipes;
+#[cfg(test)]
+mod reference;
+#[cfg(test)]
+mod strictness;
+#[cfg(test)]
+mod writer;

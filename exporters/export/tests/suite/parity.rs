@@ -1,0 +1,203 @@
+//! The parity run, over an engine that answers from a table.
+
+use echocart_core::engine::{Engine, EngineError, EngineInfo};
+use echocart_core::package::Package;
+use echocart_export::generator;
+use echocart_export::parity::{ParityReport, Status, run};
+use ndarray::{ArrayD, IxDyn};
+use ndarray_npy::NpzWriter;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+use tempfile::TempDir;
+
+const CASE: &str = r#"{"tag": "t", "dim": 16, "depth": 1, "heads": 2, "mlp_ratio": 4.0,
+    "frames": 4, "height": 16, "width": 32, "probe_heads": 2, "probe_depth": 2, "classes": 3,
+    "tokens_per_clip": 4}"#;
+
+struct Table {
+    clips: Vec<Vec<Arc<Vec<f32>>>>,
+}
+
+fn head_output(name: &str, clips: usize) -> Vec<f32> {
+    let values = if name == "view" { 3 } else { 1 };
+    (0..values).map(|i| (i + clips) as f32).collect()
+}
+
+fn token_output() -> Vec<f32> {
+    (0..64).map(|i| i as f32).collect()
+}
+
+impl Engine for Table {
+    fn info(&self) -> EngineInfo {
+        EngineInfo {
+            provider: "TABLE".to_owned(),
+            library: "none".to_owned(),
+        }
+    }
+    fn slots(&self) -> usize {
+        self.clips.len()
+    }
+    fn encode(&mut self, tubelets: &[Arc<Vec<f32>>], slot: usize) -> Result<(), EngineError> {
+        self.clips[slot] = tubelets.to_vec();
+        Ok(())
+    }
+    fn head(&mut self, name: &str, slots: &[usize], out: &mut Vec<f32>) -> Result<(), EngineError> {
+        assert!(slots.iter().enumerate().all(|(i, &slot)| i == slot));
+        *out = head_output(name, slots.len());
+        Ok(())
+    }
+    fn tokens(&mut self, slot: usize, out: &mut Vec<f32>) -> Result<(), EngineError> {
+        assert_eq!(slot, 0);
+        let first = generator::clip("t", 0, 4, 16, 32);
+        assert_eq!(self.clips[0][0][0], first[0]);
+        assert_eq!(self.clips[0][1][1536], first[2 * 512 + 16]);
+        *out = token_output();
+        Ok(())
+    }
+}
+
+type Arrays = BTreeMap<&'static str, (Vec<usize>, Vec<f32>)>;
+
+fn right() -> Arrays {
+    [
+        ("tokens_clip0", (vec![1, 4, 16], token_output())),
+        ("view_logits_1clip", (vec![1, 3], head_output("view", 1))),
+        ("view_logits_2clip", (vec![1, 3], head_output("view", 2))),
+        ("lvef_z_1clip", (vec![1, 1], head_output("lvef", 1))),
+        ("lvef_z_2clip", (vec![1, 1], head_output("lvef", 2))),
+    ]
+    .into()
+}
+
+fn write(dir: &Path, arrays: &Arrays, indices: &[(&str, Vec<i64>)]) {
+    std::fs::write(dir.join("case.json"), CASE).unwrap();
+    let mut npz = NpzWriter::new(File::create(dir.join("expected.npz")).unwrap());
+    for (name, (shape, values)) in arrays {
+        let array = ArrayD::from_shape_vec(IxDyn(shape), values.clone()).unwrap();
+        npz.add_array(*name, &array).unwrap();
+    }
+    for (name, values) in indices {
+        npz.add_array(*name, &ndarray::Array1::from_vec(values.clone()))
+            .unwrap();
+    }
+    npz.finish().unwrap();
+}
+
+fn report(arrays: &Arrays, indices: &[(&str, Vec<i64>)]) -> ParityReport {
+    let dir = TempDir::new().unwrap();
+    write(dir.path(), arrays, indices);
+    let mut make = |package: &Path| {
+        Package::open(package, true).map_err(|e| e.to_string())?;
+        Ok(Box::new(Table {
+            clips: vec![Vec::new(); 2],
+        }) as Box<dyn Engine>)
+    };
+    run(dir.path(), &mut make, &mut |_, _, _| {}).unwrap()
+}
+
+fn statuses(report: &ParityReport) -> Vec<(&str, Status)> {
+    report
+        .rows
+        .iter()
+        .map(|row| (row.output.as_str(), row.status))
+        .collect()
+}
+
+#[test]
+fn equal_outputs_pass_and_unknown_ones_are_not_checked() {
+    let mut arrays = right();
+    arrays.insert("rvsp_z_4slot", (vec![1, 1], vec![0.0]));
+    arrays.insert("tokens_kept_clip0", (vec![1, 2, 16], vec![0.0; 32]));
+    let report = report(&arrays, &[("keep", vec![0, 2])]);
+    assert!(report.passed());
+    let expected = [
+        ("tokens_clip0", Status::Pass),
+        ("view_logits_1clip", Status::Pass),
+        ("view_logits_2clip", Status::Pass),
+        ("lvef_z_1clip", Status::Pass),
+        ("lvef_z_2clip", Status::Pass),
+        ("rvsp_z_4slot", Status::NotChecked),
+        ("tokens_kept_clip0", Status::NotChecked),
+    ];
+    assert_eq!(statuses(&report), expected);
+    assert_eq!(report.sources["encoder"], "generated:t");
+    assert_eq!(report.engine, "TABLE, none");
+}
+
+#[test]
+fn listed_token_rows_are_compared_with_those_rows() {
+    let mut arrays = right();
+    let rows: Vec<f32> = (48..64).chain(0..16).map(|i| i as f32).collect();
+    arrays.insert("tokens_clip0", (vec![1, 2, 16], rows));
+    assert!(report(&arrays, &[("token_index", vec![3, 0])]).passed());
+    assert!(!report(&arrays, &[("token_index", vec![0, 3])]).passed());
+    assert!(!report(&arrays, &[]).passed());
+}
+
+#[test]
+fn a_missing_mis_shaped_or_broken_expected_array_does_not_pass() {
+    let edits: [fn(&mut Arrays); 4] = [
+        |a| {
+            a.remove("lvef_z_2clip");
+        },
+        |a| a.get_mut("lvef_z_2clip").unwrap().0 = vec![1],
+        |a| a.get_mut("lvef_z_2clip").unwrap().1[0] = f32::NAN,
+        |a| a.get_mut("lvef_z_2clip").unwrap().1[0] += 0.01,
+    ];
+    for edit in edits {
+        let mut arrays = right();
+        edit(&mut arrays);
+        let report = report(&arrays, &[]);
+        assert!(!report.passed());
+        assert_eq!(report.rows[4].status, Status::Fail);
+        assert!(
+            report.rows[..4]
+                .iter()
+                .all(|row| row.status == Status::Pass)
+        );
+    }
+}
+
+#[test]
+fn a_case_whose_numbers_disagree_is_refused() {
+    let dir = TempDir::new().unwrap();
+    write(dir.path(), &right(), &[]);
+    let refused = |from: &str, to: &str| {
+        std::fs::write(dir.path().join("case.json"), CASE.replace(from, to)).unwrap();
+        let mut make =
+            |_: &Path| -> Result<Box<dyn Engine>, String> { Err("not asked".to_owned()) };
+        run(dir.path(), &mut make, &mut |_, _, _| {})
+            .unwrap_err()
+            .to_string()
+    };
+    for (from, to, expected) in [
+        (
+            "\"tokens_per_clip\": 4",
+            "\"tokens_per_clip\": 5",
+            "tokens_per_clip: expected 4",
+        ),
+        (
+            "\"heads\": 2",
+            "\"heads\": 3",
+            "encoder.heads: expected a divisor of dim 16, found 3",
+        ),
+        ("\"dim\": 16", "\"dim\": 0", "encoder.dim"),
+        ("\"frames\": 4", "\"frames\": 1", "encoder.frames"),
+        (
+            "\"classes\": 3",
+            "\"classes\": 0",
+            "classes: expected 1 to 100000, found 0",
+        ),
+        ("\"height\": 16,", "", "missing field `height`"),
+        ("}", "", "EOF"),
+    ] {
+        let error = refused(from, to);
+        assert!(error.contains(expected), "{error}");
+        assert!(
+            !error.contains('\n') && error.contains("case.json"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,635 @@
+/* The C interface of echocart: live B-mode frames in, view label and ejection fraction out.
+ *
+ * The contract is firmware-bridge/README.md. This file is generated; do not edit it.
+ * Research software, not a medical device. */
+
+#ifndef ECHOCART_H
+#define ECHOCART_H
+
+#include <stdint.h>
+
+#if defined(_WIN32)
+#define ECHOCART_CALL __cdecl
+#if defined(ECHOCART_STATIC)
+#define ECHOCART_API
+#else
+#define ECHOCART_API __declspec(dllimport)
+#endif
+#else
+#define ECHOCART_CALL
+#define ECHOCART_API
+#endif
+
+
+// Raised when a function, field or code changes or goes. The library's soname carries it.
+#define ECHOCART_ABI_MAJOR 0
+
+// Raised when a function, a field at a struct's end, or a code is added.
+#define ECHOCART_ABI_MINOR 1
+
+// What `echocart_session_config_t::abi_version` must be: major << 16 | minor.
+#define ECHOCART_ABI_VERSION ((ECHOCART_ABI_MAJOR << 16) | ECHOCART_ABI_MINOR)
+
+// Most labels a view head may have.
+#define ECHOCART_MAX_LABELS 32
+
+// Most clips behind one output.
+#define ECHOCART_MAX_SEGMENTS 4
+
+// Length of the array of rejected frames; its index is a reason.
+#define ECHOCART_REASONS 32
+
+// Bytes of a state's sentence, the terminating NUL included.
+#define ECHOCART_DETAIL_BYTES 256
+
+// A label index that points to no label.
+#define ECHOCART_NO_LABEL UINT32_MAX
+
+// A time or an age that does not exist.
+#define ECHOCART_NO_TIME INT64_MIN
+
+// Frames come when they are captured: a full ring drops the frame, late clips are superseded.
+#define ECHOCART_PACE_REAL 0
+
+// Virtual time: the clock is capture time, every due clip is inferred, nothing is dropped.
+#define ECHOCART_PACE_MAX 1
+
+// One byte a pixel: luminance.
+#define ECHOCART_PIXEL_GRAY8 1
+
+// Three bytes a pixel: red, green, blue.
+#define ECHOCART_PIXEL_RGB24 2
+
+// Four bytes a pixel: blue, green, red, alpha. ECHOCART_UNSUPPORTED in this version.
+#define ECHOCART_PIXEL_BGRA32 3
+
+// Packed YUV 4:2:2. ECHOCART_UNSUPPORTED in this version.
+#define ECHOCART_PIXEL_YUY2 4
+
+// Luminance plane and interleaved chroma plane. ECHOCART_UNSUPPORTED in this version.
+#define ECHOCART_PIXEL_NV12 5
+
+// Generated weights: outputs are demonstrations and mean nothing.
+#define ECHOCART_TRAINED_NOTHING 1
+
+// Learnt from simulated hearts: outputs are demonstrations.
+#define ECHOCART_TRAINED_SIMULATED 2
+
+// Learnt from patient images.
+#define ECHOCART_TRAINED_CLINICAL 3
+
+// One clip, evaluated or refused: `clip`, the three outputs and the raw numbers are set.
+#define ECHOCART_RESULT_ESTIMATE 1
+
+// A change of the session, or its counters once a second of capture time: `state`, `at_nanos`,
+// `detail` and, except in STARTED, `counters` are set.
+#define ECHOCART_RESULT_STATE 2
+
+// The last result: `counters` and the totals are set.
+#define ECHOCART_RESULT_SUMMARY 3
+
+// The session serves.
+#define ECHOCART_STATE_STARTED 1
+
+// The counters are due.
+#define ECHOCART_STATE_COUNTERS 2
+
+// The size or format of the frames changed.
+#define ECHOCART_STATE_SECTOR_CHANGED 3
+
+// The engine failed; estimates are withheld.
+#define ECHOCART_STATE_ENGINE_DOWN 4
+
+// The last frame has gone through the pipeline.
+#define ECHOCART_STATE_SOURCE_ENDED 5
+
+// A value the package may give.
+#define ECHOCART_STATUS_VALUE 1
+
+// No value; `reason` says why.
+#define ECHOCART_STATUS_WITHHELD 2
+
+// The head was not due for this clip.
+#define ECHOCART_STATUS_NOT_DUE 3
+
+// Switched off, or not in the package.
+#define ECHOCART_STATUS_OFF 4
+
+// The package is untrained or trained on simulated hearts. The number is there only when the
+// session allows demonstrations, and means nothing.
+#define ECHOCART_STATUS_DEMONSTRATION 5
+
+// The output is not withheld.
+#define ECHOCART_REASON_NONE 0
+
+// Not enough evidence yet.
+#define ECHOCART_REASON_WARMING_UP 1
+
+// The image does not change.
+#define ECHOCART_REASON_FROZEN 2
+
+// The scanner replays a stored loop.
+#define ECHOCART_REASON_REVIEW_LOOP 3
+
+// Frames are missing for longer than the package allows.
+#define ECHOCART_REASON_GAP 4
+
+// A frame's time stamp is not later than the one before it.
+#define ECHOCART_REASON_BAD_TIMESTAMP 5
+
+// The imaging sector or the frame's size changed within the evidence.
+#define ECHOCART_REASON_SECTOR_CHANGED 6
+
+// The image is mirrored or upside down against the site setting.
+#define ECHOCART_REASON_ORIENTATION 7
+
+// Colour Doppler is on.
+#define ECHOCART_REASON_COLOUR_ON 8
+
+// Not an ultrasound image.
+#define ECHOCART_REASON_NOT_ULTRASOUND 9
+
+// Outside what the package permits.
+#define ECHOCART_REASON_NOT_PERMITTED 10
+
+// Too little image signal.
+#define ECHOCART_REASON_LOW_SIGNAL 11
+
+// The view is not one the head accepts.
+#define ECHOCART_REASON_WRONG_VIEW 12
+
+// The view is not certain enough.
+#define ECHOCART_REASON_UNCERTAIN 13
+
+// The rhythm does not allow a number.
+#define ECHOCART_REASON_RHYTHM 14
+
+// The number lies outside the range the package may give.
+#define ECHOCART_REASON_OUT_OF_RANGE 15
+
+// The package has no calibration for this.
+#define ECHOCART_REASON_UNCALIBRATED 16
+
+// The evidence is older than a number may be.
+#define ECHOCART_REASON_STALE 17
+
+// A new exam began.
+#define ECHOCART_REASON_NEW_EXAM 18
+
+// The engine failed or gave no finite number.
+#define ECHOCART_REASON_ENGINE_DOWN 19
+
+// Withheld by the degradation ladder.
+#define ECHOCART_REASON_DEGRADED 20
+
+// The call did what it says.
+#define ECHOCART_OK 0
+
+// A pointer that must not be NULL is NULL: a handle, a struct, an output, or text with a length.
+#define ECHOCART_NULL_ARGUMENT 1001
+
+// An argument, a field or a reserved field has a value that is not allowed.
+#define ECHOCART_BAD_ARGUMENT 1002
+
+// `struct_size`, or the size given for an output struct, is not one this library knows.
+#define ECHOCART_BAD_STRUCT_SIZE 1003
+
+// The caller was built for another major version or a later minor version.
+#define ECHOCART_ABI_MISMATCH 1004
+
+// Text is not UTF-8.
+#define ECHOCART_BAD_TEXT 1005
+
+// The number is reserved for something this version does not do.
+#define ECHOCART_UNSUPPORTED 1006
+
+// Width, height, row stride and pixel bytes do not fit together or exceed the limit.
+#define ECHOCART_BAD_FRAME_SIZE 1007
+
+// The capture time is negative, absurd, or in real pace later than now.
+#define ECHOCART_BAD_TIME 1008
+
+// Another thread is inside a call with the same handle.
+#define ECHOCART_CONCURRENT_USE 1009
+
+// No frame is taken any more: the port is closed, the session stopped or its result port gone.
+#define ECHOCART_CLOSED 1010
+
+// Maximum pace: no room now. The frame was not taken and not counted; poll, then push it again.
+#define ECHOCART_WOULD_BLOCK 1101
+
+// No result is waiting. More may come.
+#define ECHOCART_EMPTY 1102
+
+// The summary was the last result. None will come.
+#define ECHOCART_END 1103
+
+// Real pace: the ring was full. The frame was counted as dropped; do not push it again.
+#define ECHOCART_DROPPED 1104
+
+// The session is stopped, but frames were still in the pipeline when the time ran out.
+#define ECHOCART_TIMEOUT 1105
+
+// The configuration does not parse, lacks a key, has an unknown key or a value out of range.
+#define ECHOCART_CONFIG_INVALID 2001
+
+// A file of the package cannot be read.
+#define ECHOCART_PACKAGE_UNREADABLE 2002
+
+// `package.toml` is no valid manifest.
+#define ECHOCART_PACKAGE_INVALID 2003
+
+// A file of the package is missing or is not the one that its manifest lists.
+#define ECHOCART_PACKAGE_ALTERED 2004
+
+// The package has no signature and the configuration does not allow that.
+#define ECHOCART_PACKAGE_UNSIGNED 2005
+
+// The package is valid but holds more than this ABI can carry, or no variant that can serve.
+#define ECHOCART_PACKAGE_UNSUPPORTED 2006
+
+// The ONNX Runtime library is missing or cannot be read.
+#define ECHOCART_LIBRARY_MISSING 3001
+
+// The file is not an ONNX Runtime library that this version was built for.
+#define ECHOCART_LIBRARY_UNKNOWN 3002
+
+// This process has already loaded another ONNX Runtime library.
+#define ECHOCART_LIBRARY_CONFLICT 3003
+
+// The operating system or ONNX Runtime itself refused the library.
+#define ECHOCART_LIBRARY_FAILED 3004
+
+// ONNX Runtime does not take a graph of the package.
+#define ECHOCART_ENGINE_FAILED 3005
+
+// The operating system gave no thread.
+#define ECHOCART_THREAD_FAILED 3006
+
+// A defect in the library. The handle of the call is poisoned.
+#define ECHOCART_PANIC 9001
+
+// An earlier call with this handle ended in ECHOCART_PANIC. Only destroying it is left.
+#define ECHOCART_POISONED 9002
+
+// Where frames go in. One thread at a time may use it; it need not be the session's.
+typedef struct echocart_frame_port_t echocart_frame_port_t;
+
+// Where results come out. One thread at a time may use it; it need not be the session's.
+typedef struct echocart_result_port_t echocart_result_port_t;
+
+// Life cycle of one pipeline. One thread at a time may use it.
+typedef struct echocart_session_t echocart_session_t;
+
+// What a session is made from. Set every byte to zero, then the fields.
+typedef struct echocart_session_config_t {
+    // `sizeof(echocart_session_config_t)`.
+    uint32_t struct_size;
+    // `ECHOCART_ABI_VERSION`.
+    uint32_t abi_version;
+    // `ECHOCART_PACE_REAL` or `ECHOCART_PACE_MAX`.
+    uint32_t pace;
+    // 1: numbers with the status DEMONSTRATION are handed out. 0: they stay NaN.
+    uint32_t allow_demonstration;
+    // Folder of the model package, UTF-8.
+    const char *package_dir;
+    // Bytes of `package_dir`, without a terminating NUL.
+    uint64_t package_dir_bytes;
+    // Absolute path of the ONNX Runtime library, UTF-8.
+    const char *library_path;
+    // Bytes of `library_path`.
+    uint64_t library_path_bytes;
+    // The cart's configuration as TOML text. Empty: the demo's, which accepts unsigned packages.
+    const char *config_toml;
+    // Bytes of `config_toml`.
+    uint64_t config_toml_bytes;
+} echocart_session_config_t;
+
+// What a session runs. Text is UTF-8, ends with NUL, and is cut where it does not fit.
+typedef struct echocart_session_info_t {
+    // `sizeof(echocart_session_info_t)`.
+    uint32_t struct_size;
+    // One of `ECHOCART_TRAINED_*`.
+    uint32_t trained;
+    // 1 when the package was loaded without a signature.
+    uint32_t unsigned_package;
+    // Labels of the view head; their texts come from `echocart_result_label`.
+    uint32_t label_count;
+    // Package id and the first 12 hex digits of its SHA-256, `id@hash`.
+    char package[96];
+    // First line of the package's card.
+    char card[256];
+    // The encoder in words.
+    char model[128];
+    // Provider that runs the graphs, for example `CPU`.
+    char provider[32];
+    // Name and version of the runtime library, for example `onnxruntime 1.28.0`.
+    char library[64];
+    // First 12 hex digits of the SHA-256 of the effective configuration.
+    char config[16];
+    // Version of echocart.
+    char version[32];
+} echocart_session_info_t;
+
+// One frame, borrowed for the call. Set every byte to zero, then the fields.
+typedef struct echocart_frame_t {
+    // `sizeof(echocart_frame_t)`.
+    uint32_t struct_size;
+    // One of `ECHOCART_PIXEL_*`.
+    uint32_t format;
+    // Width in pixels, at least 1.
+    uint32_t width_px;
+    // Height in pixels, at least 1.
+    uint32_t height_px;
+    // Bytes from the start of one row to the start of the next.
+    uint32_t row_stride_bytes;
+    // How often a looped source has started over; 0 on a live source.
+    uint32_t pass;
+    // Rows from top to bottom.
+    const uint8_t *pixels;
+    // Bytes at `pixels`: at least `row_stride_bytes * (height_px - 1)` and one row more.
+    uint64_t pixel_bytes;
+    // When the frame was captured, nanoseconds of `echocart_clock_now`, 0 to 2^62; at maximum
+    // pace of any clock.
+    int64_t capture_nanos;
+} echocart_frame_t;
+
+// One clip as evidence.
+typedef struct echocart_segment_t {
+    // Number of the clip's first frame, as `echocart_frame_push` gave it.
+    uint64_t first_frame;
+    // Number of the clip's last frame.
+    uint64_t last_frame;
+    // Capture time of the first frame, nanoseconds.
+    int64_t first_capture_nanos;
+    // Capture time of the last frame, nanoseconds.
+    int64_t last_capture_nanos;
+    // Number of the frame geometry that all frames share.
+    uint32_t sector;
+    // Index of the clip's view label, or `ECHOCART_NO_LABEL`.
+    uint32_t view;
+    // 1 when the clip runs across the seam of a looped source.
+    uint32_t seam;
+    // 0.
+    uint32_t reserved;
+} echocart_segment_t;
+
+// One output: whether there is a value, why not, and the frames behind it.
+typedef struct echocart_output_t {
+    // One of `ECHOCART_STATUS_*`.
+    uint32_t status;
+    // One of `ECHOCART_REASON_*`; NONE unless `status` is WITHHELD.
+    uint32_t reason;
+    // Blank the value past this instant, or `ECHOCART_NO_TIME` without a value.
+    int64_t valid_until_nanos;
+    // Nanoseconds from the newest frame's capture to this poll, or `ECHOCART_NO_TIME`.
+    int64_t age_newest_nanos;
+    // Nanoseconds from the oldest frame's capture to this poll, or `ECHOCART_NO_TIME`.
+    int64_t age_oldest_nanos;
+    // Entries of `segments` that are set, oldest clip first.
+    uint32_t segment_count;
+    // 0.
+    uint32_t reserved;
+    // The clips used.
+    struct echocart_segment_t segments[ECHOCART_MAX_SEGMENTS];
+} echocart_output_t;
+
+// Where every frame went: `captured == used + unused + dropped_ring_full + sum of rejected +
+// in_flight`.
+typedef struct echocart_counters_t {
+    // Frames taken or dropped by `echocart_frame_push`.
+    uint64_t captured;
+    // Frames in a clip that was inferred.
+    uint64_t used;
+    // Frames that left the window otherwise.
+    uint64_t unused;
+    // Frames that found the ring full.
+    uint64_t dropped_ring_full;
+    // Frames still held.
+    uint64_t in_flight;
+    // Clips that a newer one replaced before they were inferred.
+    uint64_t clips_superseded;
+    // Frames refused; the index is one of `ECHOCART_REASON_*`.
+    uint64_t rejected[ECHOCART_REASONS];
+} echocart_counters_t;
+
+// One result. What `kind` does not set is 0, NaN, `ECHOCART_NO_LABEL` or `ECHOCART_NO_TIME`.
+typedef struct echocart_result_t {
+    // `sizeof(echocart_result_t)`.
+    uint32_t struct_size;
+    // One of `ECHOCART_RESULT_*`.
+    uint32_t kind;
+    // Clip number, counted from 0 over evaluated and refused clips alike.
+    uint64_t clip;
+    // When the result left the pipeline, or `ECHOCART_NO_TIME` at maximum pace.
+    int64_t sent_nanos;
+    // Capture time that a state refers to.
+    int64_t at_nanos;
+    // One of `ECHOCART_STATE_*`.
+    uint32_t state;
+    // Index of the most probable view, or `ECHOCART_NO_LABEL` without a value.
+    uint32_t view_label;
+    // Ejection fraction in percent, never clamped; NaN without a value.
+    float lvef_percent;
+    // Image signal, 0 to 1; NaN: no signal meter exists in this version.
+    float signal_meter;
+    // Which echo view this is.
+    struct echocart_output_t view;
+    // Left ventricular ejection fraction.
+    struct echocart_output_t lvef;
+    // Image signal meter. OFF in this version.
+    struct echocart_output_t signal;
+    // Probabilities in the order of the labels; NaN without a value.
+    float view_probabilities[ECHOCART_MAX_LABELS];
+    // The view head's logits as the graph gave them. For comparison, not for display.
+    float raw_view[ECHOCART_MAX_LABELS];
+    // Entries of `raw_view` that are set; 0 when the head did not run.
+    uint32_t raw_view_count;
+    // 1 when `raw_lvef` is set, else 0.
+    uint32_t raw_lvef_count;
+    // The EF head's standardised output as the graph gave it. For comparison, not for display.
+    float raw_lvef;
+    // Entries of `view_probabilities` that are set.
+    uint32_t view_probability_count;
+    // Where every frame went.
+    struct echocart_counters_t counters;
+    // Estimates sent, in the summary.
+    uint64_t estimates;
+    // Estimates whose view is a value or a demonstration, in the summary.
+    uint64_t values_view;
+    // Estimates whose EF is a value or a demonstration, in the summary.
+    uint64_t values_lvef;
+    // Estimates whose signal is a value or a demonstration, in the summary.
+    uint64_t values_signal;
+    // Results lost because nobody polled, in the summary.
+    uint64_t results_dropped;
+    // One plain sentence of a state, UTF-8, ends with NUL.
+    char detail[ECHOCART_DETAIL_BYTES];
+} echocart_result_t;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+// Gives the ABI version of the library, major << 16 | minor. Not a result code.
+//
+// Timing: does not block.
+ECHOCART_API uint32_t ECHOCART_CALL echocart_abi_version(void);
+
+// Gives static text, ASCII and ended by NUL, for any number; never NULL.
+//
+// Timing: does not block.
+ECHOCART_API const char *ECHOCART_CALL echocart_code_text(uint32_t code);
+
+// Copies the text of the newest failure of a call on this thread; empty when there was none.
+//
+// A failure is any code but ECHOCART_OK and 11xx. Other calls leave the text as it is.
+// The text is UTF-8, cut between two characters where it does not fit, and ends with NUL.
+//
+// - `buffer`: `buffer_bytes` bytes, or NULL with 0.
+// - `out_text_bytes`: length of the whole text without NUL.
+//
+// Timing: does not block.
+ECHOCART_API
+uint32_t ECHOCART_CALL echocart_last_error(char *buffer,
+                                           uint64_t buffer_bytes,
+                                           uint64_t *out_text_bytes);
+
+// Gives the time on the clock of all `_nanos` fields: monotonic, from an arbitrary start.
+//
+// - `out_nanos`: nanoseconds, never negative.
+//
+// Timing: one clock read, does not block.
+ECHOCART_API uint32_t ECHOCART_CALL echocart_clock_now(int64_t *out_nanos);
+
+// Checks and loads a package and the runtime library, and starts the pipeline's two threads.
+//
+// The three handles are the caller's; each is destroyed by its own function, in any order.
+// No output is written, and nothing is left behind, unless the result is ECHOCART_OK; a runtime
+// library that was loaded stays loaded.
+//
+// - `config`: borrowed for the call, as is all text in it.
+//
+// Timing: blocks; reads and hashes every file of the package and builds the graphs.
+ECHOCART_API
+uint32_t ECHOCART_CALL echocart_session_create(const struct echocart_session_config_t *config,
+                                               struct echocart_session_t **out_session,
+                                               struct echocart_frame_port_t **out_frame_port,
+                                               struct echocart_result_port_t **out_result_port);
+
+// Tells what the session runs.
+//
+// - `info_bytes`: `sizeof(echocart_session_info_t)`.
+//
+// Timing: does not block.
+ECHOCART_API
+uint32_t ECHOCART_CALL echocart_session_info(const struct echocart_session_t *session,
+                                             uint32_t info_bytes,
+                                             struct echocart_session_info_t *out_info);
+
+// Closes the frame port, lets the frames taken so far go through, and ends the pipeline. The
+// summary becomes the last result.
+//
+// At maximum pace results must be polled meanwhile, or before: poll until SOURCE_ENDED, then
+// stop. Results nobody polls in time are dropped and counted. With a timeout of 0 frames still
+// in the pipeline are abandoned. A second call does nothing and gives ECHOCART_OK.
+//
+// Timing: blocks for at most `timeout_micros` and half a second more. ECHOCART_TIMEOUT: frames
+// were left in the pipeline; the session is stopped all the same.
+ECHOCART_API
+uint32_t ECHOCART_CALL echocart_session_stop(struct echocart_session_t *session,
+                                             uint64_t timeout_micros);
+
+// Stops the session at once if it runs, waits for its threads, frees it and sets `*session` to
+// NULL. The ports stay: they answer ECHOCART_CLOSED, and the results that are left, then END.
+//
+// NULL and a pointer to NULL do nothing.
+//
+// Timing: blocks until the inference call in flight, if any, has returned.
+ECHOCART_API uint32_t ECHOCART_CALL echocart_session_destroy(struct echocart_session_t **session);
+
+// Copies one frame into the pipeline.
+//
+// - `frame`: borrowed for the call, as are its pixels.
+// - `out_number`: number of the frame, counted from 0 over all frames captured.
+//
+// ECHOCART_WOULD_BLOCK at maximum pace: nothing happened, poll results and push the same frame
+// again. ECHOCART_DROPPED in real pace: the frame was counted as dropped. A capture time that is
+// not later than the one before is taken, refused by the pipeline and counted as BAD_TIMESTAMP.
+//
+// Timing: does not block; one copy of the pixels. Memory is allocated only until each of the
+// `pipeline.ring_frames + 4` buffers has held a frame of this size, and for the text of a failure.
+ECHOCART_API
+uint32_t ECHOCART_CALL echocart_frame_push(struct echocart_frame_port_t *port,
+                                           const struct echocart_frame_t *frame,
+                                           uint64_t *out_number);
+
+// Says that no frame will come any more. Results go on until SOURCE_ENDED; a second call does
+// nothing.
+//
+// Timing: does not block.
+ECHOCART_API uint32_t ECHOCART_CALL echocart_frame_port_close(struct echocart_frame_port_t *port);
+
+// Closes the port, frees it and sets `*port` to NULL. NULL and a pointer to NULL do nothing.
+//
+// Timing: does not block.
+ECHOCART_API uint32_t ECHOCART_CALL echocart_frame_port_destroy(struct echocart_frame_port_t **port);
+
+// Takes the oldest result that is waiting.
+//
+// In real pace a value past `valid_until_nanos` comes as WITHHELD with the reason STALE, and
+// ages count up to this call. A value taken in time must still be blanked by the caller when
+// `echocart_clock_now` passes `valid_until_nanos`.
+//
+// - `result_bytes`: `sizeof(echocart_result_t)`.
+//
+// ECHOCART_EMPTY: none is waiting. ECHOCART_END: the summary was the last one.
+//
+// Timing: does not block.
+ECHOCART_API
+uint32_t ECHOCART_CALL echocart_result_poll(struct echocart_result_port_t *port,
+                                            uint32_t result_bytes,
+                                            struct echocart_result_t *out_result);
+
+// Copies the text of a view label: UTF-8, cut as in `echocart_last_error`, ended by NUL.
+//
+// - `index`: 0 to `label_count - 1` of `echocart_session_info_t`.
+// - `buffer`: `buffer_bytes` bytes, or NULL with 0.
+// - `out_text_bytes`: length of the whole text without NUL.
+//
+// Timing: does not block.
+ECHOCART_API
+uint32_t ECHOCART_CALL echocart_result_label(const struct echocart_result_port_t *port,
+                                             uint32_t index,
+                                             char *buffer,
+                                             uint64_t buffer_bytes,
+                                             uint64_t *out_text_bytes);
+
+// Closes the frame port too, since nobody would read its results, frees this port and sets
+// `*port` to NULL. NULL and a pointer to NULL do nothing.
+//
+// Timing: does not block.
+ECHOCART_API uint32_t ECHOCART_CALL echocart_result_port_destroy(struct echocart_result_port_t **port);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* ECHOCART_H */
+
+#if defined(__cplusplus)
+#define ECHOCART_ASSERT_SIZE(type, bytes) static_assert(sizeof(type) == (bytes), #type)
+#else
+#define ECHOCART_ASSERT_SIZE(type, bytes) _Static_assert(sizeof(type) == (bytes), #type)
+#endif
+
+ECHOCART_ASSERT_SIZE(echocart_segment_t, 48);
+ECHOCART_ASSERT_SIZE(echocart_output_t, 232);
+ECHOCART_ASSERT_SIZE(echocart_counters_t, 304);
+ECHOCART_ASSERT_SIZE(echocart_session_info_t, 640);
+ECHOCART_ASSERT_SIZE(echocart_result_t, 1616);
+#if UINTPTR_MAX == UINT64_MAX
+ECHOCART_ASSERT_SIZE(echocart_session_config_t, 64);
+ECHOCART_ASSERT_SIZE(echocart_frame_t, 48);
+#endif
+#undef ECHOCART_ASSERT_SIZE

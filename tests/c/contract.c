@@ -1,0 +1,609 @@
+/* Breaks the contract of echocart.h on purpose, rule by rule, and checks what comes back.
+ *
+ *   contract PACKAGE LIBRARY FOLDER
+ *
+ * FOLDER holds what the test made: configurations (*.toml), broken packages, a second copy of the
+ * library. Prints every code it was given, one a line, and gives 0 when all were as expected. */
+
+#define _POSIX_C_SOURCE 200809L
+
+#include "echocart.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define WIDTH 64
+#define HEIGHT 48
+#define FRAME_NANOS 33333333
+
+static uint8_t pixels[WIDTH * HEIGHT * 3];
+static const char *package_dir;
+static const char *library_path;
+static const char *folder;
+static int failures;
+
+static uint32_t expect_at(int line, uint32_t expected, uint32_t found)
+{
+    printf("code %" PRIu32 "\n", found);
+    if (expected != found) {
+        char text[512] = "";
+        uint64_t bytes = 0;
+        echocart_last_error(text, sizeof text, &bytes);
+        fprintf(stderr, "line %d: expected %" PRIu32 ", found %" PRIu32 " %s\n", line, expected,
+                found, text);
+        failures += 1;
+    }
+    return found;
+}
+
+static void check_at(int line, int holds)
+{
+    if (!holds) {
+        fprintf(stderr, "line %d does not hold\n", line);
+        failures += 1;
+    }
+}
+
+#define EXPECT(expected, call) expect_at(__LINE__, expected, call)
+#define CHECK(condition) check_at(__LINE__, (condition) ? 1 : 0)
+
+typedef struct {
+    echocart_session_t *session;
+    echocart_frame_port_t *frames;
+    echocart_result_port_t *results;
+} handles_t;
+
+static void nap(long millis)
+{
+    struct timespec time;
+    time.tv_sec = millis / 1000;
+    time.tv_nsec = millis % 1000 * 1000000;
+    nanosleep(&time, NULL);
+}
+
+static int error_says(const char *part)
+{
+    char text[2048] = "";
+    uint64_t bytes = 0;
+    uint32_t code = echocart_last_error(text, sizeof text, &bytes);
+    return code == ECHOCART_OK && bytes == strlen(text) && strstr(text, part) != NULL;
+}
+
+static const char *in_folder(const char *name)
+{
+    static char paths[8][1024];
+    static unsigned next;
+    char *path = paths[next++ % 8];
+    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
+    return path;
+}
+
+static const char *read_text(const char *name)
+{
+    static char text[16384];
+    FILE *file = fopen(in_folder(name), "rb");
+    size_t bytes = file == NULL ? 0 : fread(text, 1, sizeof text - 1, file);
+    CHECK(bytes > 0);
+    text[bytes] = 0;
+    if (file != NULL) {
+        fclose(file);
+    }
+    return text;
+}
+
+static echocart_session_config_t config_of(const char *package, const char *library)
+{
+    echocart_session_config_t config;
+    memset(&config, 0, sizeof config);
+    config.struct_size = sizeof config;
+    config.abi_version = ECHOCART_ABI_VERSION;
+    config.pace = ECHOCART_PACE_MAX;
+    config.allow_demonstration = 1;
+    config.package_dir = package;
+    config.package_dir_bytes = strlen(package);
+    config.library_path = library;
+    config.library_path_bytes = strlen(library);
+    return config;
+}
+
+static void set_toml(echocart_session_config_t *config, const char *toml)
+{
+    config->config_toml = toml;
+    config->config_toml_bytes = strlen(toml);
+}
+
+static uint32_t create(const echocart_session_config_t *config, handles_t *handles)
+{
+    memset(handles, 0, sizeof *handles);
+    return echocart_session_create(config, &handles->session, &handles->frames, &handles->results);
+}
+
+static uint32_t create_fails(const echocart_session_config_t *config)
+{
+    handles_t handles;
+    uint32_t code = create(config, &handles);
+    CHECK(handles.session == NULL && handles.frames == NULL && handles.results == NULL);
+    return code;
+}
+
+static void destroy(handles_t *handles)
+{
+    EXPECT(ECHOCART_OK, echocart_session_destroy(&handles->session));
+    EXPECT(ECHOCART_OK, echocart_frame_port_destroy(&handles->frames));
+    EXPECT(ECHOCART_OK, echocart_result_port_destroy(&handles->results));
+    CHECK(handles->session == NULL && handles->frames == NULL && handles->results == NULL);
+}
+
+static echocart_frame_t frame_at(int64_t capture_nanos)
+{
+    echocart_frame_t frame;
+    memset(&frame, 0, sizeof frame);
+    frame.struct_size = sizeof frame;
+    frame.format = ECHOCART_PIXEL_RGB24;
+    frame.width_px = WIDTH;
+    frame.height_px = HEIGHT;
+    frame.row_stride_bytes = WIDTH * 3;
+    frame.pixels = pixels;
+    frame.pixel_bytes = sizeof pixels;
+    frame.capture_nanos = capture_nanos;
+    return frame;
+}
+
+static uint32_t push(handles_t *handles, int64_t capture_nanos)
+{
+    echocart_frame_t frame = frame_at(capture_nanos);
+    uint64_t number = 0;
+    return echocart_frame_push(handles->frames, &frame, &number);
+}
+
+static uint32_t poll(handles_t *handles, echocart_result_t *result)
+{
+    return echocart_result_poll(handles->results, sizeof *result, result);
+}
+
+/* Pushes a frame at maximum pace and waits for room. The queue of results is long enough. */
+static uint32_t push_patiently(handles_t *handles, int64_t capture_nanos)
+{
+    uint32_t code = push(handles, capture_nanos);
+    while (code == ECHOCART_WOULD_BLOCK) {
+        nap(1);
+        code = push(handles, capture_nanos);
+    }
+    return code;
+}
+
+static void push_all(handles_t *handles, int count)
+{
+    int at;
+    for (at = 0; at < count; at += 1) {
+        CHECK(push_patiently(handles, (int64_t)at * FRAME_NANOS) == ECHOCART_OK);
+    }
+}
+
+static void without_a_session(void)
+{
+    char small[4] = {'x', 'x', 'x', 'x'};
+    uint64_t bytes = 0;
+    int64_t earlier = -1;
+    int64_t later = -1;
+    handles_t none;
+    echocart_result_t result;
+    echocart_session_info_t info;
+    echocart_frame_t frame = frame_at(0);
+
+    CHECK(echocart_abi_version() == ECHOCART_ABI_VERSION);
+    CHECK(echocart_abi_version() == (ECHOCART_ABI_MAJOR << 16 | ECHOCART_ABI_MINOR));
+    CHECK(strcmp(echocart_code_text(ECHOCART_OK), "ok") == 0);
+    CHECK(strcmp(echocart_code_text(4242), "unknown code") == 0);
+    EXPECT(ECHOCART_OK, echocart_last_error(NULL, 0, &bytes));
+    CHECK(bytes == 0);
+    EXPECT(ECHOCART_OK, echocart_clock_now(&earlier));
+    EXPECT(ECHOCART_OK, echocart_clock_now(&later));
+    CHECK(earlier >= 0 && later >= earlier);
+    EXPECT(ECHOCART_NULL_ARGUMENT, echocart_clock_now(NULL));
+    CHECK(error_says("out_nanos"));
+    EXPECT(ECHOCART_OK, echocart_last_error(small, sizeof small, &bytes));
+    CHECK(bytes > sizeof small && strcmp(small, "exp") == 0);
+    EXPECT(ECHOCART_NULL_ARGUMENT, echocart_last_error(NULL, 4, &bytes));
+    EXPECT(ECHOCART_NULL_ARGUMENT, echocart_last_error(small, sizeof small, NULL));
+
+    memset(&none, 0, sizeof none);
+    EXPECT(ECHOCART_OK, echocart_session_destroy(NULL));
+    EXPECT(ECHOCART_OK, echocart_frame_port_destroy(NULL));
+    EXPECT(ECHOCART_OK, echocart_result_port_destroy(NULL));
+    destroy(&none);
+    EXPECT(ECHOCART_NULL_ARGUMENT, echocart_session_stop(NULL, 0));
+    EXPECT(ECHOCART_NULL_ARGUMENT, echocart_session_info(NULL, sizeof info, &info));
+    EXPECT(ECHOCART_NULL_ARGUMENT, echocart_frame_push(NULL, &frame, &bytes));
+    EXPECT(ECHOCART_NULL_ARGUMENT, echocart_frame_port_close(NULL));
+    EXPECT(ECHOCART_NULL_ARGUMENT, echocart_result_poll(NULL, sizeof result, &result));
+    EXPECT(ECHOCART_NULL_ARGUMENT, echocart_result_label(NULL, 0, small, sizeof small, &bytes));
+}
+
+static void what_cannot_be_created(void)
+{
+    static const char bad_utf8[] = {'/', (char)0xFF, (char)0xFE};
+    handles_t handles;
+    echocart_session_config_t config = config_of(package_dir, library_path);
+
+    memset(&handles, 0, sizeof handles);
+    EXPECT(ECHOCART_NULL_ARGUMENT, create_fails(NULL));
+    EXPECT(ECHOCART_NULL_ARGUMENT,
+           echocart_session_create(&config, NULL, &handles.frames, &handles.results));
+    EXPECT(ECHOCART_NULL_ARGUMENT,
+           echocart_session_create(&config, &handles.session, NULL, &handles.results));
+    EXPECT(ECHOCART_NULL_ARGUMENT,
+           echocart_session_create(&config, &handles.session, &handles.frames, NULL));
+
+    config.struct_size = 0;
+    EXPECT(ECHOCART_BAD_STRUCT_SIZE, create_fails(&config));
+    config.struct_size = sizeof config + 8;
+    EXPECT(ECHOCART_BAD_STRUCT_SIZE, create_fails(&config));
+    config.abi_version = ECHOCART_ABI_VERSION + 1;
+    EXPECT(ECHOCART_ABI_MISMATCH, create_fails(&config));
+    config = config_of(package_dir, library_path);
+    config.abi_version = (ECHOCART_ABI_MAJOR + 1) << 16;
+    EXPECT(ECHOCART_ABI_MISMATCH, create_fails(&config));
+    config.abi_version = 0;
+    EXPECT(ECHOCART_ABI_MISMATCH, create_fails(&config));
+
+    config = config_of(package_dir, library_path);
+    config.pace = 7;
+    EXPECT(ECHOCART_BAD_ARGUMENT, create_fails(&config));
+    config = config_of(package_dir, library_path);
+    config.allow_demonstration = 2;
+    EXPECT(ECHOCART_BAD_ARGUMENT, create_fails(&config));
+    config = config_of(package_dir, library_path);
+    config.package_dir = NULL;
+    EXPECT(ECHOCART_NULL_ARGUMENT, create_fails(&config));
+    config.package_dir_bytes = 0;
+    EXPECT(ECHOCART_BAD_ARGUMENT, create_fails(&config));
+    CHECK(error_says("package_dir"));
+    config = config_of(package_dir, library_path);
+    config.library_path = bad_utf8;
+    config.library_path_bytes = sizeof bad_utf8;
+    EXPECT(ECHOCART_BAD_TEXT, create_fails(&config));
+    config.library_path_bytes = UINT64_MAX;
+    EXPECT(ECHOCART_BAD_ARGUMENT, create_fails(&config));
+    config = config_of(package_dir, "");
+    EXPECT(ECHOCART_BAD_ARGUMENT, create_fails(&config));
+    CHECK(error_says("absolute path of the ONNX Runtime library"));
+    config = config_of(package_dir, "libonnxruntime.so");
+    EXPECT(ECHOCART_BAD_ARGUMENT, create_fails(&config));
+
+    config = config_of(package_dir, library_path);
+    set_toml(&config, "[engine]\nproviderz = 1\n");
+    EXPECT(ECHOCART_CONFIG_INVALID, create_fails(&config));
+    CHECK(error_says("providerz"));
+    set_toml(&config, read_text("signed-only.toml"));
+    EXPECT(ECHOCART_PACKAGE_UNSIGNED, create_fails(&config));
+
+    config = config_of(in_folder("no-such-package"), library_path);
+    EXPECT(ECHOCART_PACKAGE_UNREADABLE, create_fails(&config));
+    CHECK(error_says("no-such-package"));
+    config = config_of(in_folder("invalid"), library_path);
+    EXPECT(ECHOCART_PACKAGE_INVALID, create_fails(&config));
+    config = config_of(in_folder("altered"), library_path);
+    EXPECT(ECHOCART_PACKAGE_ALTERED, create_fails(&config));
+    config = config_of(in_folder("many-labels"), library_path);
+    EXPECT(ECHOCART_PACKAGE_UNSUPPORTED, create_fails(&config));
+    config = config_of(package_dir, in_folder("no-such-library"));
+    EXPECT(ECHOCART_LIBRARY_MISSING, create_fails(&config));
+    config = config_of(package_dir, in_folder("signed-only.toml"));
+    EXPECT(ECHOCART_LIBRARY_UNKNOWN, create_fails(&config));
+    config = config_of(in_folder("bad-graph"), library_path);
+    EXPECT(ECHOCART_ENGINE_FAILED, create_fails(&config));
+    config = config_of(package_dir, in_folder("libonnxruntime-copy.so"));
+    EXPECT(ECHOCART_LIBRARY_CONFLICT, create_fails(&config));
+}
+
+static void frames_that_are_not_taken(handles_t *handles)
+{
+    uint64_t number = 77;
+    echocart_frame_t frame = frame_at(0);
+
+    EXPECT(ECHOCART_NULL_ARGUMENT, echocart_frame_push(handles->frames, NULL, &number));
+    EXPECT(ECHOCART_NULL_ARGUMENT, echocart_frame_push(handles->frames, &frame, NULL));
+    frame.struct_size = 4;
+    EXPECT(ECHOCART_BAD_STRUCT_SIZE, echocart_frame_push(handles->frames, &frame, &number));
+    frame = frame_at(0);
+    frame.pixels = NULL;
+    EXPECT(ECHOCART_NULL_ARGUMENT, echocart_frame_push(handles->frames, &frame, &number));
+    frame = frame_at(0);
+    frame.width_px = 0;
+    EXPECT(ECHOCART_BAD_FRAME_SIZE, echocart_frame_push(handles->frames, &frame, &number));
+    frame = frame_at(0);
+    frame.height_px = 0;
+    EXPECT(ECHOCART_BAD_FRAME_SIZE, echocart_frame_push(handles->frames, &frame, &number));
+    frame = frame_at(0);
+    frame.row_stride_bytes -= 1;
+    EXPECT(ECHOCART_BAD_FRAME_SIZE, echocart_frame_push(handles->frames, &frame, &number));
+    frame = frame_at(0);
+    frame.pixel_bytes -= 1;
+    EXPECT(ECHOCART_BAD_FRAME_SIZE, echocart_frame_push(handles->frames, &frame, &number));
+    frame = frame_at(0);
+    frame.width_px = UINT32_MAX;
+    frame.height_px = UINT32_MAX;
+    frame.row_stride_bytes = UINT32_MAX;
+    EXPECT(ECHOCART_BAD_FRAME_SIZE, echocart_frame_push(handles->frames, &frame, &number));
+    frame.format = ECHOCART_PIXEL_GRAY8;
+    EXPECT(ECHOCART_BAD_FRAME_SIZE, echocart_frame_push(handles->frames, &frame, &number));
+    frame = frame_at(0);
+    frame.format = ECHOCART_PIXEL_NV12;
+    EXPECT(ECHOCART_UNSUPPORTED, echocart_frame_push(handles->frames, &frame, &number));
+    frame.format = ECHOCART_PIXEL_BGRA32;
+    EXPECT(ECHOCART_UNSUPPORTED, echocart_frame_push(handles->frames, &frame, &number));
+    frame.format = ECHOCART_PIXEL_YUY2;
+    EXPECT(ECHOCART_UNSUPPORTED, echocart_frame_push(handles->frames, &frame, &number));
+    frame.format = 0;
+    EXPECT(ECHOCART_BAD_ARGUMENT, echocart_frame_push(handles->frames, &frame, &number));
+    EXPECT(ECHOCART_BAD_TIME, push(handles, -1));
+    EXPECT(ECHOCART_BAD_TIME, push(handles, INT64_MIN));
+    EXPECT(ECHOCART_BAD_TIME, push(handles, INT64_MAX));
+    CHECK(number == 77);
+}
+
+static void wrong_questions(handles_t *handles)
+{
+    char label[64];
+    uint64_t bytes = 0;
+    echocart_session_info_t info;
+    echocart_result_t result;
+
+    EXPECT(ECHOCART_BAD_STRUCT_SIZE, echocart_session_info(handles->session, 8, &info));
+    EXPECT(ECHOCART_NULL_ARGUMENT, echocart_session_info(handles->session, sizeof info, NULL));
+    EXPECT(ECHOCART_OK, echocart_session_info(handles->session, sizeof info, &info));
+    CHECK(info.struct_size == sizeof info && info.trained == ECHOCART_TRAINED_NOTHING);
+    CHECK(info.unsigned_package == 1 && strchr(info.package, '@') != NULL);
+    CHECK(strcmp(info.provider, "CPU") == 0 && strstr(info.library, "onnxruntime") != NULL);
+    EXPECT(ECHOCART_BAD_STRUCT_SIZE, echocart_result_poll(handles->results, 4, &result));
+    EXPECT(ECHOCART_NULL_ARGUMENT, echocart_result_poll(handles->results, sizeof result, NULL));
+    CHECK(info.label_count > 0 && info.label_count <= ECHOCART_MAX_LABELS);
+    EXPECT(ECHOCART_OK, echocart_result_label(handles->results, info.label_count - 1, label,
+                                              sizeof label, &bytes));
+    CHECK(bytes > 0 && bytes == strlen(label));
+    EXPECT(ECHOCART_OK, echocart_result_label(handles->results, 0, NULL, 0, &bytes));
+    EXPECT(ECHOCART_BAD_ARGUMENT, echocart_result_label(handles->results, info.label_count, label,
+                                                        sizeof label, &bytes));
+}
+
+static void a_stream_to_its_end(void)
+{
+    handles_t handles;
+    echocart_session_config_t config = config_of(package_dir, library_path);
+    echocart_result_t result;
+    uint64_t estimates = 0;
+    int source_ended = 0;
+
+    if (EXPECT(ECHOCART_OK, create(&config, &handles)) != ECHOCART_OK) {
+        return;
+    }
+    frames_that_are_not_taken(&handles);
+    wrong_questions(&handles);
+    EXPECT(ECHOCART_OK, poll(&handles, &result));
+    CHECK(result.kind == ECHOCART_RESULT_STATE && result.state == ECHOCART_STATE_STARTED);
+    EXPECT(ECHOCART_EMPTY, poll(&handles, &result));
+    push_all(&handles, 90);
+    EXPECT(ECHOCART_OK, push_patiently(&handles, 89 * (int64_t)FRAME_NANOS));
+    EXPECT(ECHOCART_OK, push_patiently(&handles, 0));
+    EXPECT(ECHOCART_OK, echocart_frame_port_close(handles.frames));
+    EXPECT(ECHOCART_OK, echocart_frame_port_close(handles.frames));
+    EXPECT(ECHOCART_CLOSED, push(&handles, 100 * (int64_t)FRAME_NANOS));
+    while (!source_ended) {
+        uint32_t code = poll(&handles, &result);
+        if (code == ECHOCART_EMPTY) {
+            nap(1);
+            continue;
+        }
+        CHECK(code == ECHOCART_OK && result.struct_size == sizeof result);
+        if (result.kind == ECHOCART_RESULT_ESTIMATE) {
+            estimates += 1;
+            CHECK(result.view.status == ECHOCART_STATUS_DEMONSTRATION);
+            CHECK(result.view_label < result.view_probability_count && result.raw_view_count > 0);
+            CHECK(result.view.segment_count == 1 && result.sent_nanos == ECHOCART_NO_TIME);
+            CHECK(result.signal.status == ECHOCART_STATUS_OFF && isnan(result.signal_meter));
+        }
+        source_ended = result.kind == ECHOCART_RESULT_STATE
+                       && result.state == ECHOCART_STATE_SOURCE_ENDED;
+    }
+    EXPECT(ECHOCART_OK, echocart_session_stop(handles.session, UINT64_MAX));
+    EXPECT(ECHOCART_OK, echocart_session_stop(handles.session, 0));
+    EXPECT(ECHOCART_OK, poll(&handles, &result));
+    CHECK(result.kind == ECHOCART_RESULT_SUMMARY && result.counters.captured == 92);
+    CHECK(result.counters.rejected[ECHOCART_REASON_BAD_TIMESTAMP] == 2);
+    CHECK(result.counters.in_flight == 0 && result.results_dropped == 0);
+    CHECK(result.counters.used + result.counters.unused == 90 && result.estimates >= estimates);
+    EXPECT(ECHOCART_END, poll(&handles, &result));
+    EXPECT(ECHOCART_END, poll(&handles, &result));
+    destroy(&handles);
+    destroy(&handles);
+    EXPECT(ECHOCART_NULL_ARGUMENT, push(&handles, 0));
+    EXPECT(ECHOCART_NULL_ARGUMENT, poll(&handles, &result));
+    EXPECT(ECHOCART_NULL_ARGUMENT, echocart_session_stop(handles.session, 0));
+}
+
+static void nobody_polls(void)
+{
+    handles_t handles;
+    echocart_session_config_t config = config_of(package_dir, library_path);
+    echocart_result_t result;
+    uint32_t code = ECHOCART_OK;
+    uint32_t last_kind = 0;
+    int at;
+    int taken = 0;
+
+    set_toml(&config, read_text("short-queue.toml"));
+    EXPECT(ECHOCART_OK, create(&config, &handles));
+    for (at = 0; at < 10000; at += 1) {
+        code = push(&handles, (int64_t)taken * FRAME_NANOS);
+        taken += code == ECHOCART_OK;
+        CHECK(code == ECHOCART_OK || code == ECHOCART_WOULD_BLOCK);
+    }
+    while (code != ECHOCART_WOULD_BLOCK) {
+        code = push(&handles, (int64_t)taken * FRAME_NANOS);
+        taken += code == ECHOCART_OK;
+    }
+    nap(200);
+    while (push(&handles, (int64_t)taken * FRAME_NANOS) == ECHOCART_OK) {
+        taken += 1;
+        nap(20);
+    }
+    EXPECT(ECHOCART_WOULD_BLOCK, push(&handles, (int64_t)taken * FRAME_NANOS));
+    EXPECT(ECHOCART_TIMEOUT, echocart_session_stop(handles.session, 1));
+    EXPECT(ECHOCART_CLOSED, push(&handles, (int64_t)taken * FRAME_NANOS));
+    while ((code = poll(&handles, &result)) == ECHOCART_OK) {
+        last_kind = result.kind;
+    }
+    EXPECT(ECHOCART_END, code);
+    CHECK(last_kind == ECHOCART_RESULT_SUMMARY && result.counters.captured <= (uint64_t)taken);
+    CHECK(result.counters.captured == result.counters.used + result.counters.unused
+                                          + result.counters.in_flight);
+    destroy(&handles);
+}
+
+static void the_reader_goes_first(void)
+{
+    handles_t handles;
+    echocart_session_config_t config = config_of(package_dir, library_path);
+
+    EXPECT(ECHOCART_OK, create(&config, &handles));
+    EXPECT(ECHOCART_OK, push(&handles, 0));
+    EXPECT(ECHOCART_OK, echocart_result_port_destroy(&handles.results));
+    EXPECT(ECHOCART_CLOSED, push(&handles, FRAME_NANOS));
+    destroy(&handles);
+}
+
+static void real_pace(void)
+{
+    handles_t handles;
+    echocart_session_config_t config = config_of(package_dir, library_path);
+    echocart_result_t result;
+    int64_t now = 0;
+    int at;
+    int stale = 0;
+    uint32_t code = ECHOCART_OK;
+
+    config.pace = ECHOCART_PACE_REAL;
+    set_toml(&config, read_text("short-lived.toml"));
+    EXPECT(ECHOCART_OK, create(&config, &handles));
+    EXPECT(ECHOCART_OK, echocart_clock_now(&now));
+    EXPECT(ECHOCART_BAD_TIME, push(&handles, now + 60000000000));
+    for (at = 0; at < 75; at += 1) {
+        EXPECT(ECHOCART_OK, echocart_clock_now(&now));
+        EXPECT(ECHOCART_OK, push(&handles, now));
+        nap(FRAME_NANOS / 1000000);
+    }
+    nap(600);
+    while (poll(&handles, &result) == ECHOCART_OK) {
+        if (result.kind == ECHOCART_RESULT_ESTIMATE && result.raw_view_count > 0) {
+            stale += 1;
+            CHECK(result.view.status == ECHOCART_STATUS_WITHHELD);
+            CHECK(result.view.reason == ECHOCART_REASON_STALE);
+            CHECK(result.view_label == ECHOCART_NO_LABEL && result.sent_nanos > 0);
+            CHECK(result.view.age_newest_nanos > 300000000);
+            CHECK(result.view.age_oldest_nanos > result.view.age_newest_nanos);
+        }
+    }
+    CHECK(stale > 0);
+    EXPECT(ECHOCART_OK, echocart_clock_now(&now));
+    code = ECHOCART_OK;
+    for (at = 0; at < 1000000 && code == ECHOCART_OK; at += 1) {
+        code = push(&handles, now);
+    }
+    EXPECT(ECHOCART_DROPPED, code);
+    echocart_session_stop(handles.session, 0);
+    destroy(&handles);
+}
+
+static void demonstrations_stay_inside(void)
+{
+    handles_t handles;
+    echocart_session_config_t config = config_of(package_dir, library_path);
+    echocart_result_t result;
+    int seen = 0;
+
+    config.allow_demonstration = 0;
+    EXPECT(ECHOCART_OK, create(&config, &handles));
+    push_all(&handles, 66);
+    EXPECT(ECHOCART_OK, echocart_session_stop(handles.session, 20000000));
+    while (poll(&handles, &result) == ECHOCART_OK) {
+        if (result.kind == ECHOCART_RESULT_ESTIMATE) {
+            seen += 1;
+            CHECK(result.view.status == ECHOCART_STATUS_DEMONSTRATION);
+            CHECK(result.view_label == ECHOCART_NO_LABEL && isnan(result.view_probabilities[0]));
+            CHECK(result.view.segments[0].view == ECHOCART_NO_LABEL);
+            CHECK(result.raw_view_count == 0 && isnan(result.raw_view[0]));
+            CHECK(isnan(result.lvef_percent) && result.raw_lvef_count == 0);
+        }
+    }
+    CHECK(seen > 0);
+    destroy(&handles);
+}
+
+static void *poll_for_a_while(void *argument)
+{
+    handles_t *handles = (handles_t *)argument;
+    uintptr_t concurrent = 0;
+    echocart_result_t result;
+    int at;
+
+    for (at = 0; at < 200000; at += 1) {
+        uint32_t code = poll(handles, &result);
+        concurrent += code == ECHOCART_CONCURRENT_USE;
+        if (code != ECHOCART_CONCURRENT_USE && code != ECHOCART_EMPTY && code != ECHOCART_OK) {
+            return NULL;
+        }
+    }
+    return (void *)(concurrent + 1);
+}
+
+static void polls_from_two_threads(void)
+{
+    handles_t handles;
+    echocart_session_config_t config = config_of(package_dir, library_path);
+    uintptr_t concurrent = 0;
+    int attempt;
+
+    EXPECT(ECHOCART_OK, create(&config, &handles));
+    for (attempt = 0; attempt < 100 && concurrent == 0; attempt += 1) {
+        pthread_t other;
+        void *theirs = NULL;
+        void *ours;
+        CHECK(pthread_create(&other, NULL, poll_for_a_while, &handles) == 0);
+        ours = poll_for_a_while(&handles);
+        CHECK(pthread_join(other, &theirs) == 0 && ours != NULL && theirs != NULL);
+        concurrent = (uintptr_t)ours + (uintptr_t)theirs - 2;
+    }
+    EXPECT(ECHOCART_CONCURRENT_USE, concurrent > 0 ? ECHOCART_CONCURRENT_USE : ECHOCART_OK);
+    destroy(&handles);
+}
+
+int main(int count, char **arguments)
+{
+    int at;
+
+    if (count != 4) {
+        fprintf(stderr, "usage: contract PACKAGE LIBRARY FOLDER\n");
+        return 2;
+    }
+    package_dir = arguments[1];
+    library_path = arguments[2];
+    folder = arguments[3];
+    for (at = 0; at < (int)sizeof pixels; at += 1) {
+        pixels[at] = (uint8_t)(at * 7 % 251);
+    }
+    without_a_session();
+    what_cannot_be_created();
+    a_stream_to_its_end();
+    nobody_polls();
+    the_reader_goes_first();
+    real_pace();
+    demonstrations_stay_inside();
+    polls_from_two_threads();
+    return failures == 0 ? 0 : 1;
+}
