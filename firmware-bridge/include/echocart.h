@@ -188,7 +188,7 @@
 // A pointer that must not be NULL is NULL: a handle, a struct, an output, or text with a length.
 #define ECHOCART_NULL_ARGUMENT 1001
 
-// An argument, a field or a reserved field has a value that is not allowed.
+// An argument or a field has a value that is not allowed.
 #define ECHOCART_BAD_ARGUMENT 1002
 
 // `struct_size`, or the size given for an output struct, is not one this library knows.

@@ -320,10 +320,8 @@ mod tests {
         assert!(one.is_null());
         assert_eq!(end(&mut one), (0, None));
         // SAFETY: NULL is allowed.
-        assert_eq!(
-            unsafe { destroy::<Counter>(std::ptr::null_mut(), |_| ()) },
-            0
-        );
+        let code = unsafe { destroy::<Counter>(std::ptr::null_mut(), |_| ()) };
+        assert_eq!(code, 0);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::ffi::CStr;
 pub const ECHOCART_OK: u32 = 0;
 /// A pointer that must not be NULL is NULL: a handle, a struct, an output, or text with a length.
 pub const ECHOCART_NULL_ARGUMENT: u32 = 1001;
-/// An argument, a field or a reserved field has a value that is not allowed.
+/// An argument or a field has a value that is not allowed.
 pub const ECHOCART_BAD_ARGUMENT: u32 = 1002;
 /// `struct_size`, or the size given for an output struct, is not one this library knows.
 pub const ECHOCART_BAD_STRUCT_SIZE: u32 = 1003;

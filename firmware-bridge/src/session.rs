@@ -178,7 +178,11 @@ impl SessionState {
             self.make_room(patience.saturating_sub(start.elapsed()));
         }
         running.stop();
-        if finished { Ok(()) } else { Err(Code::Timeout.into()) }
+        if finished {
+            Ok(())
+        } else {
+            Err(Code::Timeout.into())
+        }
     }
 
     /// Makes sure that the summary finds a place in the queue: at maximum pace it would wait for
@@ -223,5 +227,146 @@ fn info(
         library: chars(&engine.library),
         config: chars(&config.hash12()),
         version: chars(env!("CARGO_PKG_VERSION")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::abi::{
+        ECHOCART_NO_LABEL, ECHOCART_PIXEL_GRAY8, ECHOCART_RESULT_ESTIMATE,
+        ECHOCART_STATUS_DEMONSTRATION, ECHOCART_STATUS_VALUE, echocart_frame_t, echocart_result_t,
+    };
+
+    struct Fixed;
+
+    impl Engine for Fixed {
+        fn info(&self) -> EngineInfo {
+            EngineInfo {
+                provider: "FIXED".to_owned(),
+                library: "none".to_owned(),
+            }
+        }
+
+        fn slots(&self) -> usize {
+            4
+        }
+
+        fn encode(&mut self, _: &[Arc<Vec<f32>>], _: usize) -> Result<(), EngineError> {
+            Ok(())
+        }
+
+        fn head(&mut self, _: &str, _: &[usize], out: &mut Vec<f32>) -> Result<(), EngineError> {
+            *out = vec![0.5, 2.5];
+            Ok(())
+        }
+
+        fn tokens(&mut self, _: usize, _: &mut Vec<f32>) -> Result<(), EngineError> {
+            Ok(())
+        }
+    }
+
+    const MANIFEST: &str = r#"
+        format = 1
+        id = "fixed"
+        card = { title = "Fixed", text = "", trained = "TRAINED" }
+        checkpoint = { source = "none", sha256 = "", key = "target_encoder" }
+        sampling = { rate_hz = 8.0, hop_slots = 2, max_skew_millis = 60.0 }
+        view = { threshold = 0.5 }
+        limits = { population = "none", min_fps = 8.0, max_fps = 60.0 }
+        variants = {}
+        files = {}
+        [encoder]
+        family = "vjepa2"
+        dim = 8
+        depth = 1
+        heads = 1
+        mlp_ratio = 4.0
+        frames = 4
+        height_px = 16
+        width_px = 16
+        tubelet_frames = 2
+        patch_px = 16
+        channels = 3
+        [preprocess]
+        steps = [{ op = "squash", width_px = 16, height_px = 16 }]
+        mean = [0.5, 0.5, 0.5]
+        std = [0.5, 0.5, 0.5]
+        orientation = "any"
+        [heads.view]
+        segments = 1
+        heads = 1
+        depth = 1
+        classifier_index = 0
+        classifier_choice = "only"
+        output = { kind = "classification", labels = ["A2C", "A4C"] }
+    "#;
+
+    fn first_estimate(trained: &str, allow_demonstration: bool) -> echocart_result_t {
+        let manifest = toml::from_str(&MANIFEST.replace("TRAINED", trained)).unwrap();
+        let config = CartConfig::demo().unwrap();
+        let engine = Box::new(Fixed);
+        let name = "fixed@0".to_owned();
+        let (mut session, mut frames, mut results) = start(
+            manifest,
+            name,
+            config,
+            engine,
+            Pace::Max,
+            allow_demonstration,
+        )
+        .unwrap();
+        let pixels = [7u8; 32 * 32];
+        for number in 0..4 {
+            let frame = echocart_frame_t {
+                struct_size: size_of::<echocart_frame_t>() as u32,
+                format: ECHOCART_PIXEL_GRAY8,
+                width_px: 32,
+                height_px: 32,
+                row_stride_bytes: 32,
+                pass: 0,
+                pixels: pixels.as_ptr(),
+                pixel_bytes: pixels.len() as u64,
+                capture_nanos: number * 125_000_000,
+            };
+            assert_eq!(frames.push(&frame, &pixels).unwrap(), number as u64);
+        }
+        session.stop(Duration::from_secs(60)).unwrap();
+        loop {
+            let result = results.poll().unwrap();
+            if result.kind == ECHOCART_RESULT_ESTIMATE {
+                return result;
+            }
+        }
+    }
+
+    #[test]
+    fn a_clinical_value_needs_no_leave() {
+        let result = first_estimate("clinical", false);
+        assert_eq!(result.view.status, ECHOCART_STATUS_VALUE);
+        assert_eq!((result.view_label, result.view.segments[0].view), (1, 1));
+        assert_eq!(result.raw_view[..2], [0.5, 2.5]);
+        assert_eq!(
+            (result.raw_view_count, result.view_probability_count),
+            (2, 2)
+        );
+        assert!(result.view.valid_until_nanos > 0);
+    }
+
+    #[test]
+    fn a_demonstration_needs_leave() {
+        for trained in ["untrained", "simulated"] {
+            let shown = first_estimate(trained, true);
+            assert_eq!(shown.view.status, ECHOCART_STATUS_DEMONSTRATION);
+            assert_eq!(shown.view_label, 1);
+            let hidden = first_estimate(trained, false);
+            assert_eq!(hidden.view.status, ECHOCART_STATUS_DEMONSTRATION);
+            assert_eq!(hidden.view_label, ECHOCART_NO_LABEL);
+            assert_eq!(
+                (hidden.raw_view_count, hidden.view_probability_count),
+                (0, 0)
+            );
+            assert!(hidden.view_probabilities.iter().all(|p| p.is_nan()));
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The committed header is what the sources say, and the numbers in it agree with each other.
 //!
 //! `ECHOCART_WRITE_HEADER=1 cargo test -p echocart-bridge --test header` rewrites it.
+#![expect(clippy::unwrap_used, reason = "tests and their helpers")]
 
 use echocart::{Code, abi};
 use std::path::PathBuf;

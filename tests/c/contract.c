@@ -466,6 +466,33 @@ static void nobody_polls(void)
     destroy(&handles);
 }
 
+/* Whatever the queue holds when the source has ended, stopping does not wait for a reader. */
+static void stopping_without_polling(void)
+{
+    int frames;
+    uint32_t code = ECHOCART_OK;
+
+    for (frames = 61; frames < 200 && code == ECHOCART_OK; frames += 4) {
+        handles_t handles;
+        echocart_session_config_t config = config_of(package_dir, library_path);
+        echocart_result_t result;
+        uint64_t results = 0;
+
+        set_toml(&config, read_text("short-queue.toml"));
+        CHECK(create(&config, &handles) == ECHOCART_OK);
+        push_all(&handles, frames);
+        code = echocart_session_stop(handles.session, 1000000);
+        while (poll(&handles, &result) == ECHOCART_OK) {
+            results += 1;
+        }
+        CHECK(result.kind == ECHOCART_RESULT_SUMMARY && results > 1);
+        CHECK(code != ECHOCART_OK || result.counters.captured == (uint64_t)frames);
+        CHECK(code != ECHOCART_OK || results + result.results_dropped > 5);
+        destroy(&handles);
+    }
+    EXPECT(ECHOCART_TIMEOUT, code);
+}
+
 static void the_reader_goes_first(void)
 {
     handles_t handles;
@@ -601,6 +628,7 @@ int main(int count, char **arguments)
     what_cannot_be_created();
     a_stream_to_its_end();
     nobody_polls();
+    stopping_without_polling();
     the_reader_goes_first();
     real_pace();
     demonstrations_stay_inside();

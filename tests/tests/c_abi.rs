@@ -1,5 +1,6 @@
 //! The C ABI from C: the example against the command line bit for bit, and the contract broken
 //! rule by rule, plain and under the address and undefined-behaviour sanitizers.
+#![expect(clippy::unwrap_used, reason = "tests and their helpers")]
 
 use echocart::{Code, abi};
 use echocart_core::config::DEMO_TOML;

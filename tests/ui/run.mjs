@@ -2,7 +2,7 @@
 //
 // ECHOCART_BIN         the echocart program
 // ECHOCART_ROOT        the checkout, with .echocart/ prepared
-// ECHOCART_UI_MODULES  a folder that holds node_modules with this folder's dependencies
+// ECHOCART_UI_MODULES  node_modules with what package.json asks for, or the folder that holds it
 // CHROMIUM             the browser, /usr/bin/chromium when absent
 
 import assert from 'node:assert/strict';
@@ -252,8 +252,8 @@ async function checkAgainstEvents(labels) {
 }
 
 async function main() {
-  rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
+  rmSync(eventsFile, { force: true });
   const args = runArguments('127.0.0.1:0', 'cart.toml');
   const cart = new Cart(binary, root, [...args, '--events', eventsFile]);
   let browser;

@@ -46,7 +46,10 @@ export function readScreen() {
 // A number that changes when the image changes.
 export function imageFingerprint() {
   const canvas = document.querySelector('#image');
-  const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+  const copy = new OffscreenCanvas(canvas.width, canvas.height);
+  const context = copy.getContext('2d', { willReadFrequently: true });
+  context.drawImage(canvas, 0, 0);
+  const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
   let hash = 0;
   for (let i = 0; i < data.length; i += 4) {
     hash = (Math.imul(hash, 31) + data[i]) | 0;

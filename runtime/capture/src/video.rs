@@ -184,13 +184,19 @@ impl Clock {
     ) -> Result<Self, SourceError> {
         let mut times = Vec::with_capacity(PROBE_FRAMES);
         let mut ended = false;
-        while times.len() < PROBE_FRAMES && !ended {
+        let mut held_back = false;
+        while !ended
+            && (times.len() < PROBE_FRAMES
+                || (held_back && times.len() <= PROBE_FRAMES + HELD_BACK_FRAMES))
+        {
             let frame = times.len() as u64;
             ended = !capture
                 .grab()
                 .map_err(|error| decode_error(frame, &error, path))?;
             if !ended {
-                times.push(position_millis(capture));
+                let millis = position_millis(capture);
+                held_back = !times.is_empty() && millis == 0.0;
+                times.push(millis);
             }
         }
         if times.is_empty() {

@@ -1,4 +1,5 @@
 //! Photometric interpretations and transfer syntaxes, on pictures whose colours are known.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
 mod cines;
 

@@ -1,4 +1,5 @@
 //! Files that are not a cine, or not a whole one.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
 mod cines;
 

@@ -3,6 +3,7 @@
 //! # Source
 //! Written for this test with the encoders of the Python package imagecodecs (OpenJPEG 2.5,
 //! CharLS 2, liblj92) from the picture described above; comment segments removed.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
 mod cines;
 

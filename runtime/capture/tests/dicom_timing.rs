@@ -1,4 +1,5 @@
 //! Capture times of DICOM cines.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
 mod cines;
 

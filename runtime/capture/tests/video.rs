@@ -1,4 +1,5 @@
 //! Video files, on a clip that the test writes.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 #![cfg(feature = "video")]
 
 mod cines;

@@ -41,7 +41,7 @@ impl Failure {
 
     /// Prints the one line and gives the exit code.
     pub fn report(&self) -> ExitCode {
-        let text = format!("{:#}", self.error);
+        let text = self.error.to_string();
         let line: Vec<&str> = text.split_whitespace().collect();
         eprintln!("echocart: {}", line.join(" "));
         ExitCode::from(self.cause as u8)

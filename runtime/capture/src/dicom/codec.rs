@@ -316,7 +316,7 @@ mod tests {
     #[test]
     fn a_scan_of_one_component_means_planes() {
         assert!(one_scan_each(&[
-            0xFF, 0xD8, 0xFF, 0xF7, 0, 3, 8, 0xFF, 0xDA, 0, 8, 1
+            0xFF, 0xD8, 0xFF, 0xF7, 0, 3, 8, 0xFF, 0xDA, 0, 3, 1
         ]));
         assert!(!one_scan_each(&[0xFF, 0xD8, 0xFF, 0xDA, 0, 3, 3]));
         assert!(!one_scan_each(&[0xFF, 0xD8, 0xFF]));
