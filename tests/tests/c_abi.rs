@@ -272,6 +272,7 @@ fn contract_folder(dir: &Path) {
         "valid_for_millis = 3000",
         "valid_for_millis = 300",
     );
+    fs::write(dir.join("demo.toml"), DEMO_TOML).unwrap();
     fs::copy(runtime_library(), dir.join("libonnxruntime-copy.so")).unwrap();
 
     let package = |name: &str| {

@@ -6,14 +6,16 @@
 // CHROMIUM             the browser, /usr/bin/chromium when absent
 
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
 import { Cart } from './cart.mjs';
+import { events, Readings } from './readings.mjs';
 import { contrastFaults, imageFingerprint, readScreen } from './screen.mjs';
 
 const PATIENCE_MILLIS = 30000;
 const IMAGE_SECONDS = 5;
+const SETTLE_MILLIS = 2500;
 const BLANK = '–';
 const SIZES = [
   { width: 1024, height: 768 },
@@ -83,7 +85,7 @@ async function until(page, what, wanted) {
 
 function assertNoNumber(screen) {
   for (const name of ['view', 'lvef']) {
-    assert.equal(screen[name].reading.replace(screen.share, ''), BLANK, `${name} shows a number`);
+    assert.equal(screen[name].reading, BLANK, `${name} shows a number`);
     assert.equal(screen[name].demo, false, `${name} shows DEMO without a number`);
   }
   assert.equal(screen.share, '', 'the view keeps its probability');
@@ -92,16 +94,8 @@ function assertNoNumber(screen) {
 }
 
 const showsBoth = (screen) => !screen.view.blank && !screen.lvef.blank;
-const samples = new Map();
-const sample = (screen) => {
-  for (const name of ['view', 'lvef']) {
-    if (!screen[name].blank) {
-      samples.set(`${name} ${screen[name].clip} ${screen[name].text}`, { name, screen });
-    }
-  }
-};
 
-async function checkLive(page, url, faults) {
+async function checkLive(page, url, faults, readings) {
   await check('a view, an EF and an image appear', async () => {
     await until(page, 'a view and an EF', (screen) => showsBoth(screen) && screen.drawn > 0);
   });
@@ -113,7 +107,7 @@ async function checkLive(page, url, faults) {
       pictures.add(await page.evaluate(imageFingerprint));
       const screen = await page.evaluate(readScreen);
       assert.ok(screen.drawn >= last.drawn && screen.frame >= last.frame, 'frames run backwards');
-      sample(screen);
+      readings.add(screen);
       last = screen;
       await page.waitForTimeout(100);
     }
@@ -128,7 +122,7 @@ async function checkLive(page, url, faults) {
     assert.equal(screen.lvef.demo, 'DEMO');
     const labels = screen.bars.map((bar) => bar.label);
     assert.ok(labels.includes(screen.view.text), `${screen.view.text} is not one of ${labels}`);
-    assert.match(screen.lvef.reading, /^-?\d+\u00a0%DEMO$/, 'EF is one number and nothing else');
+    assert.match(screen.lvef.reading, /^-?\d+%DEMO$/, 'EF is one number and nothing else');
     assert.match(screen.lvef.about, /not a measurement/);
   });
   await check('evidence age is shown and its state is in words', async () => {
@@ -168,6 +162,7 @@ async function checkLive(page, url, faults) {
         return [scrollWidth - innerWidth, scrollHeight - innerHeight];
       });
       assert.ok(over.every((px) => px <= 0), `too large by ${over} px`);
+      await page.waitForTimeout(SETTLE_MILLIS);
       await page.screenshot({ path: join(folder, `live-${size.width}x${size.height}.png`) });
     });
   }
@@ -186,7 +181,35 @@ async function contrast(page) {
   return `${checked} pieces of text, lowest ratio ${lowest.toFixed(2)}`;
 }
 
-async function checkTrouble(page, cart, url) {
+// A page that is given no estimate after the first with both numbers, but everything else.
+async function checkExpiry(browser, url) {
+  await check('a number vanishes when its time is up, while the runtime still speaks', async () => {
+    const page = await browser.newPage({ viewport: SIZES.at(-1) });
+    let held = false;
+    await page.routeWebSocket(/\/ws$/, (socket) => {
+      const server = socket.connectToServer();
+      server.onMessage((message) => {
+        const event = typeof message === 'string' ? JSON.parse(message) : {};
+        if (event.type !== 'estimate') {
+          socket.send(message);
+        } else if (!held) {
+          held = [event.view, event.lvef].every((output) => output.status === 'DEMONSTRATION');
+          socket.send(message);
+        }
+      });
+    });
+    await page.goto(url);
+    await until(page, 'a view and an EF', showsBoth);
+    const screen = await until(page, 'blank outputs', (s) => s.view.blank && s.lvef.blank);
+    assert.equal(screen.link, 'connected');
+    for (const { about, reading, demo } of [screen.view, screen.lvef]) {
+      assert.deepEqual([about, reading, demo], ['Too old to show', BLANK, false]);
+    }
+    await page.close();
+  });
+}
+
+async function checkTrouble(page, cart, url, readings) {
   await check('numbers vanish by themselves when the runtime falls silent', async () => {
     cart.signal('SIGSTOP');
     const screen = await until(page, 'a blank page', (s) => s.link === 'silent');
@@ -197,7 +220,7 @@ async function checkTrouble(page, cart, url) {
   });
   await check('numbers return when the runtime goes on', async () => {
     cart.signal('SIGCONT');
-    sample(await until(page, 'a view and an EF', showsBoth));
+    readings.add(await until(page, 'a view and an EF', showsBoth));
   });
   await check('a second program on the same port is refused in one line', async () => {
     const args = runArguments(url.replace('http://', ''), 'taken.toml');
@@ -221,39 +244,39 @@ async function checkTrouble(page, cart, url) {
   });
 }
 
-// Everything sampled from the page against the events of the same run.
-async function checkAgainstEvents(labels) {
-  const lines = readFileSync(eventsFile, 'utf8').trimEnd().split('\n');
-  const events = lines.map((line) => JSON.parse(line));
-  const estimates = events.filter((event) => event.type === 'estimate');
-  const byClip = new Map(estimates.map((event) => [String(event.clip), event]));
+async function checkAgainstEvents(labels, readings) {
   await check('the page lists the labels of the package in order', async () => {
-    const { session } = events.find((event) => event.type === 'state' && event.session);
+    const { session } = events(eventsFile).find((event) => event.session);
     assert.deepEqual(labels, session.labels);
   });
   await check('what the page showed is what the events say', async () => {
-    const count = { view: 0, lvef: 0 };
-    for (const { name, screen } of samples.values()) {
-      const event = byClip.get(screen[name].clip);
-      assert.ok(event, `clip ${screen[name].clip} is not in the events`);
-      const { status, value } = event[name];
-      assert.equal(status, 'DEMONSTRATION');
-      const expected = name === 'view' ? value.label : String(Math.round(value.percent));
-      assert.equal(screen[name].text, expected, `${name} of clip ${event.clip}`);
-      if (name === 'view') {
-        const percents = value.probabilities.map((p) => `${Math.round(100 * p)}\u00a0%`);
-        assert.deepEqual(screen.bars.map((bar) => bar.percent), percents);
-      }
-      count[name] += 1;
-    }
+    const count = readings.compare(eventsFile);
     assert.ok(count.view >= 3 && count.lvef >= 2, `too few readings: ${JSON.stringify(count)}`);
     return `${count.view} views and ${count.lvef} EF readings`;
   });
 }
 
+async function checkReturn(page, url) {
+  await check('a new run at the same address is taken up by itself', async () => {
+    const file = join(folder, 'events-again.jsonl');
+    const args = runArguments(url.replace('http://', ''), 'again.toml');
+    const again = new Cart(binary, root, [...args, '--events', file]);
+    try {
+      await again.address();
+      const readings = new Readings();
+      readings.add(await until(page, 'a view', (screen) => !screen.view.blank));
+      readings.add(await until(page, 'a view and an EF', showsBoth));
+      again.signal('SIGINT');
+      assert.equal(await again.end(), 0, again.output);
+      readings.compare(file);
+    } finally {
+      again.abandon();
+    }
+  });
+}
+
 async function main() {
   mkdirSync(folder, { recursive: true });
-  rmSync(eventsFile, { force: true });
   const args = runArguments('127.0.0.1:0', 'cart.toml');
   const cart = new Cart(binary, root, [...args, '--events', eventsFile]);
   let browser;
@@ -276,10 +299,13 @@ async function main() {
       faults.requests.push(socket.url().replace('ws://', 'http://'));
     });
     await page.goto(url);
-    await checkLive(page, url, faults);
+    const readings = new Readings();
+    await checkLive(page, url, faults, readings);
     const { bars } = await page.evaluate(readScreen);
-    await checkTrouble(page, cart, url);
-    await checkAgainstEvents(bars.map((bar) => bar.label));
+    await checkExpiry(browser, url);
+    await checkTrouble(page, cart, url, readings);
+    await checkAgainstEvents(bars.map((bar) => bar.label), readings);
+    await checkReturn(page, url);
     console.log(`${passed} passed, 0 failed`);
   } finally {
     cart.abandon();

@@ -9,7 +9,7 @@ export function readScreen() {
       blank: root.dataset.blank === 'true',
       clip: root.dataset.clip,
       text: text(`#${id} .value`),
-      reading: text(`#${id} .reading`),
+      reading: root.querySelector('.reading').innerText.replace(/\s+/g, ''),
       state: text(`#${id} .state`),
       demo: !root.querySelector('.demo').hidden && root.querySelector('.demo').textContent,
       about: text(`#${id} .about`),

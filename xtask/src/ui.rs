@@ -1,6 +1,6 @@
 //! The browser check of the page, and the driver that it needs.
 
-use crate::command::{self, without_our_cargo};
+use crate::command::{self, on_path, without_our_cargo};
 use crate::layout::Layout;
 use crate::probe::{NODE_MAJOR, node_major};
 use anyhow::{Context, Result, bail};
@@ -81,6 +81,9 @@ pub fn check(layout: &Layout) -> Result<()> {
         .env("ECHOCART_BIN", layout.binary())
         .env("ECHOCART_ROOT", &layout.root)
         .env("ECHOCART_UI_MODULES", layout.ui().join("node_modules"));
+    if let (None, Some(chromium)) = (std::env::var_os("CHROMIUM"), on_path("chromium")) {
+        node.env("CHROMIUM", chromium);
+    }
     without_our_cargo(&mut node);
     command::run(&mut node)
 }

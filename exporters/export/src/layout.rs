@@ -1,27 +1,50 @@
 //! Which tensors an encoder and a probe consist of, with their shapes.
 
 use echocart_core::manifest::Encoder;
+use serde::{Deserialize, Serialize};
 
-/// Key whose first dimension is the MLP width of a probe.
-pub const PROBE_HIDDEN_KEY: &str = "pooler.cross_attention_block.mlp.fc1.weight";
-
-/// MLP width of a probe over its token width, where no file says it.
+/// MLP width of an attentive probe over its token width, where no file says it.
 pub const PROBE_MLP_RATIO: usize = 4;
 
 type Layout = Vec<(String, Vec<usize>)>;
 
+/// How a probe makes one vector of the tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProbeKind {
+    /// Self-attention blocks, then cross-attention from one learned query.
+    Attentive,
+    /// Mean over the tokens, normalisation, one layer.
+    Linear,
+    /// Mean over the tokens, normalisation, two layers with an exact GELU between them.
+    Mlp,
+}
+
+impl ProbeKind {
+    /// The word used in recipes.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Attentive => "attentive",
+            Self::Linear => "linear",
+            Self::Mlp => "mlp",
+        }
+    }
+}
+
 /// Sizes of a probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probe {
+    /// How it pools.
+    pub kind: ProbeKind,
     /// Token width.
     pub dim: usize,
-    /// Blocks, the cross-attention block included.
+    /// Blocks, the cross-attention block included; 0 without attention.
     pub depth: usize,
-    /// Attention heads.
+    /// Attention heads; 1 without attention.
     pub heads: usize,
-    /// MLP width.
+    /// MLP width; not used by a linear probe.
     pub hidden: usize,
-    /// Name of the last layer: `linear` or `regressor`.
+    /// Name of the last layer, `linear` or `regressor`; not used by an mlp probe.
     pub last: &'static str,
     /// Values it gives.
     pub outputs: usize,
@@ -73,8 +96,36 @@ pub fn encoder(encoder: &Encoder) -> Layout {
     layout
 }
 
+/// Key whose first dimension is the MLP width of a probe.
+pub fn probe_hidden_key(kind: ProbeKind) -> &'static str {
+    match kind {
+        ProbeKind::Mlp => "mlp.0.weight",
+        ProbeKind::Attentive | ProbeKind::Linear => "pooler.cross_attention_block.mlp.fc1.weight",
+    }
+}
+
 /// Every tensor of a probe.
 pub fn probe(probe: &Probe) -> Layout {
+    let dim = Some(probe.dim);
+    match probe.kind {
+        ProbeKind::Attentive => attentive(probe),
+        ProbeKind::Linear => {
+            let mut layout = Layout::new();
+            affine(&mut layout, "norm", probe.dim, None);
+            affine(&mut layout, probe.last, probe.outputs, dim);
+            layout
+        }
+        ProbeKind::Mlp => {
+            let mut layout = Layout::new();
+            affine(&mut layout, "norm", probe.dim, None);
+            affine(&mut layout, "mlp.0", probe.hidden, dim);
+            affine(&mut layout, "mlp.3", probe.outputs, Some(probe.hidden));
+            layout
+        }
+    }
+}
+
+fn attentive(probe: &Probe) -> Layout {
     let mut layout = vec![("pooler.query_tokens".to_owned(), vec![1, 1, probe.dim])];
     let cross = "pooler.cross_attention_block";
     affine(&mut layout, &format!("{cross}.norm1"), probe.dim, None);

@@ -1,6 +1,6 @@
 //! EchoJEPA checkpoints to checked ONNX packages.
 //!
-//! [`export`] reads `.pt` files, or makes weights by the generator, and writes a package.
+//! [`export`] reads `.pt` and safetensors files, or makes weights by the generator, and writes a package.
 //! [`parity`] runs an exported golden case on an engine and compares it with the original model.
 #![forbid(unsafe_code)]
 

@@ -72,10 +72,14 @@ pub fn export(
     check_heads(request)?;
     let mut manifest = recipe.manifest();
     let staging = Staging::create(&request.out_dir, request.replace)?;
-    let mut encoder = match &request.encoder {
-        WeightSource::Checkpoint(path) => Weights::File(read_encoder(path, &recipe.encoder)?),
+    let (mut encoder, key) = match &request.encoder {
+        WeightSource::Checkpoint(path) => {
+            let checked = read_encoder(path, &recipe.encoder)?;
+            (Weights::File(checked.state), checked.key)
+        }
         WeightSource::Generated(tag) => {
-            Weights::generated(tag, "encoder", layout::encoder(&recipe.encoder))
+            let layout = layout::encoder(&recipe.encoder);
+            (Weights::generated(tag, "encoder", layout), ENCODER_KEY)
         }
     };
     let mut heads = BTreeMap::new();
@@ -101,7 +105,7 @@ pub fn export(
         done += 1;
     };
 
-    manifest.checkpoint = checkpoint(&request.encoder, &mut step)?;
+    manifest.checkpoint = checkpoint(&request.encoder, key, &mut step)?;
     let dir = staging.path();
     let file = WeightFile::create(dir, &encoder_weights())?;
     let bytes = graph::encoder::write(&recipe.encoder, &mut encoder, file, &mut step)?;
@@ -203,6 +207,7 @@ fn open_head(
 
 fn checkpoint(
     source: &WeightSource,
+    key: &str,
     step: &mut dyn FnMut(&str),
 ) -> Result<Checkpoint, ExportError> {
     let (source, sha256) = match source {
@@ -221,7 +226,7 @@ fn checkpoint(
     Ok(Checkpoint {
         source,
         sha256,
-        key: ENCODER_KEY.to_owned(),
+        key: key.to_owned(),
     })
 }
 

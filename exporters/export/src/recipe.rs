@@ -1,7 +1,7 @@
 //! Recipes: `configs/models/*.toml`, what a package says that no checkpoint holds.
 
 use crate::error::ExportError;
-use crate::layout::{PROBE_MLP_RATIO, Probe, encoder_hidden};
+use crate::layout::{PROBE_MLP_RATIO, Probe, ProbeKind, encoder_hidden};
 use echocart_core::manifest::{
     Card, Checkpoint, Encoder, FileEntry, Head, HeadOutput, Limits, Manifest, ManifestError,
     Preprocess, Sampling, Variant, ViewRule,
@@ -12,6 +12,8 @@ use std::path::Path;
 
 pub(crate) const VARIANT: &str = "fp32";
 const SEGMENTS: [usize; 2] = [1, 2];
+const GIANT_DIM_AND_DEPTH: (usize, usize) = (1408, 40);
+const GIANT_HEADS: usize = 22;
 
 /// A recipe. No key has a default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,10 +45,13 @@ pub struct Recipe {
 pub struct RecipeHead {
     /// Clips it is given in live use.
     pub segments: usize,
-    /// Attention heads of the probe; no file holds them.
-    pub heads: usize,
-    /// Blocks of the probe, the cross-attention block included; a probe file must agree.
-    pub depth: usize,
+    /// How the probe pools; a probe file must agree.
+    pub probe: ProbeKind,
+    /// Attention heads of an attentive probe, and of no other; no file holds them.
+    pub heads: Option<usize>,
+    /// Blocks of an attentive probe, the cross-attention block included, and of no other; a probe
+    /// file must agree.
+    pub depth: Option<usize>,
     /// What it gives.
     pub output: HeadOutput,
 }
@@ -57,15 +62,43 @@ impl RecipeHead {
             HeadOutput::Classification { labels } => ("linear", labels.len()),
             HeadOutput::Regression { .. } => ("regressor", 1),
         };
-        let (depth, heads) = (self.depth, self.heads);
+        let hidden = match self.probe {
+            ProbeKind::Attentive => PROBE_MLP_RATIO * dim,
+            ProbeKind::Linear | ProbeKind::Mlp => dim,
+        };
         Probe {
+            kind: self.probe,
             dim,
-            depth,
-            heads,
-            hidden: PROBE_MLP_RATIO * dim,
+            depth: self.depth.unwrap_or(0),
+            heads: self.heads.unwrap_or(1),
+            hidden,
             last,
             outputs,
         }
+    }
+
+    fn check(&self, key: &str) -> Result<(), ManifestError> {
+        let attentive = self.probe == ProbeKind::Attentive;
+        for (part, value, most) in [("heads", self.heads, 256), ("depth", self.depth, 64)] {
+            let (fits, expected) = if attentive {
+                let fits = value.is_some_and(|value| (1..=most).contains(&value));
+                (fits, format!("1 to {most} for an attentive probe"))
+            } else {
+                let kind = self.probe.as_str();
+                (
+                    value.is_none(),
+                    format!("no such key for probe = \"{kind}\""),
+                )
+            };
+            if !fits {
+                return Err(ManifestError {
+                    key: format!("{key}.{part}"),
+                    expected,
+                    found: value.map_or_else(|| "none".to_owned(), |value| value.to_string()),
+                });
+            }
+        }
+        Ok(())
     }
 }
 
@@ -109,13 +142,7 @@ impl Recipe {
     /// [`ManifestError`] with the first key that is wrong.
     pub fn check(&self) -> Result<(), ManifestError> {
         for (name, head) in &self.heads {
-            if !(1..=64).contains(&head.depth) {
-                return Err(ManifestError {
-                    key: format!("heads.{name}.depth"),
-                    expected: "1 to 64".to_owned(),
-                    found: head.depth.to_string(),
-                });
-            }
+            head.check(&format!("heads.{name}"))?;
         }
         self.manifest().validate()?;
         let wrong = |key: &str, expected: &str, found: usize| {
@@ -132,6 +159,12 @@ impl Recipe {
                 "an even number of channels per head",
                 head_dim,
             );
+        }
+        let giant = (self.encoder.dim, self.encoder.depth) == GIANT_DIM_AND_DEPTH;
+        if giant && self.encoder.heads != GIANT_HEADS {
+            let expected = "22 for an encoder of dim 1408 and depth 40 (its tensors have the same \
+                            shapes with 16 heads, but no published checkpoint was trained so)";
+            return wrong("encoder.heads", expected, self.encoder.heads);
         }
         match encoder_hidden(&self.encoder) {
             0 => wrong("encoder.mlp_ratio", "an MLP at least 1 wide", 0),
@@ -174,8 +207,8 @@ impl Recipe {
         let head = |(name, head): (&String, &RecipeHead)| {
             let head = Head {
                 segments: head.segments,
-                heads: head.heads,
-                depth: head.depth,
+                heads: head.heads.unwrap_or(1),
+                depth: head.depth.unwrap_or(0),
                 classifier_index: 0,
                 classifier_choice: String::new(),
                 output: head.output.clone(),

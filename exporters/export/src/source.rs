@@ -9,7 +9,7 @@ use std::path::PathBuf;
 /// Where the weights of an encoder or a probe come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WeightSource {
-    /// A file written by `torch.save`.
+    /// A file written by `torch.save`, or a safetensors file.
     Checkpoint(PathBuf),
     /// The generator, under this tag.
     Generated(String),

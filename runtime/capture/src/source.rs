@@ -39,7 +39,6 @@ pub trait Source: Send {
 
 /// What a source says about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct SourceInfo {
     /// File name without its folder.
     pub name: String,

@@ -213,11 +213,7 @@ fn rle_keeps_its_photometric_interpretation() {
     let cine = Cine::colour("RGB", 1).fragments(RLE, vec![], fragments);
     assert_eq!(pictures(cine), [repeated(RED, 8), repeated(GREY, 8)]);
     let grey: Vec<u8> = (0..8).collect();
-    let cine = Cine::new().fragments(
-        RLE,
-        vec![],
-        vec![rle(&[grey.clone()]), rle(&[grey.clone()])],
-    );
+    let cine = Cine::new().fragments(RLE, vec![], vec![rle(std::slice::from_ref(&grey)); 2]);
     assert_eq!(pictures(cine), [grey.clone(), grey]);
 }
 

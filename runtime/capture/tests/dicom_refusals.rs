@@ -345,3 +345,13 @@ fn a_dicom_file_needs_no_extension_and_may_be_a_file_uri() {
     assert_eq!(source.describe().name, "IM 0001");
     assert_eq!(frames(&mut *source).unwrap().len(), 2);
 }
+
+#[cfg(not(feature = "video"))]
+#[test]
+fn a_build_without_video_says_so() {
+    let folder = folder();
+    let path = folder.path().join("clip.mp4");
+    std::fs::write(&path, b"\0\0\0\x10ftypisom\0\0\0\0").unwrap();
+    let expected = "video file: expected a build with the feature \"video\", found one without";
+    assert_eq!(refusal_of(&path), expected);
+}

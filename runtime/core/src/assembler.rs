@@ -21,6 +21,8 @@ use std::time::Duration;
 
 /// Longest sleep without a frame: how soon a stop, a gap or a returned clip is noticed.
 const IDLE: Duration = Duration::from_millis(20);
+/// How long the source may fall silent before the slots it owes are gaps.
+const SILENCE_NANOS: i64 = 500_000_000;
 const COUNTERS_EVERY_NANOS: i64 = 1_000_000_000;
 
 /// The channels between assembler and inference thread.
@@ -61,6 +63,8 @@ pub(crate) struct Assembler {
     geometry: Option<(u32, u32, PixelFormat)>,
     sector: u32,
     newest_nanos: Option<i64>,
+    /// How much later than its capture the newest frame arrived.
+    lag_nanos: i64,
     counters_due_nanos: Option<i64>,
 }
 
@@ -100,6 +104,7 @@ impl Assembler {
             geometry: None,
             sector: 0,
             newest_nanos: None,
+            lag_nanos: 0,
             counters_due_nanos: None,
             context,
             encoder,
@@ -122,7 +127,8 @@ impl Assembler {
                 return self.finish();
             }
             if self.context.pace == Pace::Real {
-                self.grid.expire(clock::now_nanos(), &mut self.verdicts);
+                let silent_nanos = clock::now_nanos() - self.lag_nanos - SILENCE_NANOS;
+                self.grid.expire(silent_nanos, &mut self.verdicts);
                 self.obey();
             }
             std::thread::park_timeout(IDLE);
@@ -158,6 +164,9 @@ impl Assembler {
             self.geometry = Some((width_px, height_px, format));
         }
         self.newest_nanos = Some(capture_nanos);
+        if self.context.pace == Pace::Real {
+            self.lag_nanos = (clock::now_nanos() - capture_nanos).max(0);
+        }
         self.ledger.admit(queued.number);
         let candidate = Candidate {
             number: queued.number,

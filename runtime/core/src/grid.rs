@@ -2,7 +2,7 @@
 //!
 //! Slot `k` is due at `origin + k / rate`. It takes the nearest frame, at most `max_skew` away,
 //! and no frame stands for two slots. A slot is decided when a frame at or after its grid time
-//! arrives, or when [`Grid::expire`] says that its time and the skew have passed.
+//! arrives, or when [`Grid::expire`] says that none will come.
 
 use crate::manifest::Sampling;
 
@@ -104,6 +104,7 @@ impl Grid {
     }
 
     /// Decides the slots whose grid time and skew passed before `now_nanos` without a frame.
+    /// The caller subtracts what a frame may arrive late.
     pub fn expire(&mut self, now_nanos: i64, verdicts: &mut Vec<Verdict>) {
         let Some(origin) = self.origin_nanos else {
             return;

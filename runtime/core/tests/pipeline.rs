@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use echocart_core::clock::Pace;
+use echocart_core::clock::{self, Pace};
 use echocart_core::events::{Estimate, Event, Reason, StateKind, Status};
 use echocart_core::frame::FrameMeta;
 use echocart_core::ring::{PushError, Pushed};
@@ -21,7 +21,7 @@ fn estimates(events: &[Event]) -> Vec<&Estimate> {
 
 #[test]
 fn every_clip_of_a_steady_source_is_a_value() {
-    let (session, mut producer, events) = start(Scripted::new(|_| A4C), Pace::Max, |_| {});
+    let (session, mut producer, events) = start(Scripted::engine(|_| A4C), Pace::Max, |_| {});
     push_all(&mut producer, frames(120, 25));
     let (summary, events) = finish(session, producer, &events);
     let estimates = estimates(&events);
@@ -41,7 +41,7 @@ fn every_clip_of_a_steady_source_is_a_value() {
 
 #[test]
 fn the_two_segments_of_a_number_share_no_frame() {
-    let (session, mut producer, events) = start(Scripted::new(|_| A4C), Pace::Max, |_| {});
+    let (session, mut producer, events) = start(Scripted::engine(|_| A4C), Pace::Max, |_| {});
     push_all(&mut producer, frames(200, 25));
     let (_, events) = finish(session, producer, &events);
     let numbers: Vec<_> = estimates(&events)
@@ -67,7 +67,7 @@ fn a_number_needs_its_view() {
         0 => Act::Say([5.0, 0.0], 0.0),
         _ => Act::Say([0.1, 0.0], 0.0),
     };
-    let (session, mut producer, events) = start(Scripted::new(script), Pace::Max, |_| {});
+    let (session, mut producer, events) = start(Scripted::engine(script), Pace::Max, |_| {});
     push_all(&mut producer, frames(100, 25));
     let (_, events) = finish(session, producer, &events);
     for e in estimates(&events) {
@@ -86,7 +86,7 @@ fn a_number_needs_its_view() {
 #[test]
 fn a_number_that_is_not_finite_is_never_shown() {
     let script = |_| Act::Say([0.0, 5.0], f32::NAN);
-    let (session, mut producer, events) = start(Scripted::new(script), Pace::Max, |_| {});
+    let (session, mut producer, events) = start(Scripted::engine(script), Pace::Max, |_| {});
     push_all(&mut producer, frames(100, 25));
     let (summary, events) = finish(session, producer, &events);
     assert_eq!(summary.values["lvef"], 0);
@@ -97,7 +97,7 @@ fn a_number_that_is_not_finite_is_never_shown() {
 #[test]
 fn a_number_outside_the_package_range_is_not_clamped() {
     let script = |_| Act::Say([0.0, 5.0], 4.0);
-    let (session, mut producer, events) = start(Scripted::new(script), Pace::Max, |_| {});
+    let (session, mut producer, events) = start(Scripted::engine(script), Pace::Max, |_| {});
     push_all(&mut producer, frames(100, 25));
     let (_, events) = finish(session, producer, &events);
     let last = estimates(&events).pop().unwrap();
@@ -107,7 +107,7 @@ fn a_number_outside_the_package_range_is_not_clamped() {
 
 #[test]
 fn a_gap_refuses_the_clips_that_cover_it() {
-    let (session, mut producer, events) = start(Scripted::new(|_| A4C), Pace::Max, |_| {});
+    let (session, mut producer, events) = start(Scripted::engine(|_| A4C), Pace::Max, |_| {});
     let without = |m: &FrameMeta| !(1000 * MILLI..1200 * MILLI).contains(&m.capture_nanos);
     push_all(&mut producer, frames(120, 25).filter(without));
     let (summary, events) = finish(session, producer, &events);
@@ -123,7 +123,7 @@ fn a_gap_refuses_the_clips_that_cover_it() {
 
 #[test]
 fn a_change_of_geometry_refuses_mixed_clips_and_recovers() {
-    let (session, mut producer, events) = start(Scripted::new(|_| A4C), Pace::Max, |_| {});
+    let (session, mut producer, events) = start(Scripted::engine(|_| A4C), Pace::Max, |_| {});
     let changed = frames(120, 25).map(|m| FrameMeta {
         width_px: if m.capture_nanos < 1500 * MILLI {
             20
@@ -151,7 +151,7 @@ fn a_change_of_geometry_refuses_mixed_clips_and_recovers() {
 
 #[test]
 fn a_time_stamp_that_goes_back_is_rejected_and_counted() {
-    let (session, mut producer, events) = start(Scripted::new(|_| A4C), Pace::Max, |_| {});
+    let (session, mut producer, events) = start(Scripted::engine(|_| A4C), Pace::Max, |_| {});
     let mut metas: Vec<_> = frames(60, 25).collect();
     metas[30].capture_nanos = metas[10].capture_nanos;
     metas[31].capture_nanos = metas[29].capture_nanos;
@@ -164,7 +164,7 @@ fn a_time_stamp_that_goes_back_is_rejected_and_counted() {
 #[test]
 fn a_failing_engine_withholds_and_the_next_clip_is_tried() {
     let script = |n| if n == 1 { Act::Fail } else { A4C };
-    let (session, mut producer, events) = start(Scripted::new(script), Pace::Max, |_| {});
+    let (session, mut producer, events) = start(Scripted::engine(script), Pace::Max, |_| {});
     push_all(&mut producer, frames(100, 25));
     let (summary, events) = finish(session, producer, &events);
     let estimates = estimates(&events);
@@ -176,7 +176,7 @@ fn a_failing_engine_withholds_and_the_next_clip_is_tried() {
 #[test]
 fn a_panicking_engine_is_never_asked_again_and_loses_no_frame() {
     let script = |n| if n == 2 { Act::Panic } else { A4C };
-    let (session, mut producer, events) = start(Scripted::new(script), Pace::Max, |_| {});
+    let (session, mut producer, events) = start(Scripted::engine(script), Pace::Max, |_| {});
     push_all(&mut producer, frames(100, 25));
     let (summary, events) = finish(session, producer, &events);
     let estimates = estimates(&events);
@@ -193,7 +193,7 @@ fn a_panicking_engine_is_never_asked_again_and_loses_no_frame() {
 #[test]
 fn the_same_frames_give_the_same_events_in_virtual_time() {
     let run = || {
-        let (session, mut producer, events) = start(Scripted::new(|_| A4C), Pace::Max, |_| {});
+        let (session, mut producer, events) = start(Scripted::engine(|_| A4C), Pace::Max, |_| {});
         push_all(&mut producer, frames(300, 17));
         let (_, events) = finish(session, producer, &events);
         events
@@ -207,7 +207,7 @@ fn the_same_frames_give_the_same_events_in_virtual_time() {
 #[test]
 fn a_slow_engine_supersedes_clips_and_every_frame_is_accounted_for() {
     let script = |_| Act::Sleep(Duration::from_millis(3));
-    let (session, mut producer, events) = start(Scripted::new(script), Pace::Real, |_| {});
+    let (session, mut producer, events) = start(Scripted::engine(script), Pace::Real, |_| {});
     let mut dropped = 0;
     for meta in frames(4000, 25) {
         let pushed = producer.push(meta, fill(&meta)).unwrap();
@@ -227,9 +227,49 @@ fn a_slow_engine_supersedes_clips_and_every_frame_is_accounted_for() {
 }
 
 #[test]
+fn a_source_that_is_always_late_has_no_gaps() {
+    let (session, mut producer, events) = start(Scripted::engine(|_| A4C), Pace::Real, |_| {});
+    let late = clock::now_nanos() - 10_000 * MILLI;
+    for mut meta in frames(80, 25) {
+        meta.capture_nanos += late;
+        let _ = producer.push(meta, fill(&meta)).unwrap();
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let (_, events) = finish(session, producer, &events);
+    let reasons: Vec<_> = estimates(&events).iter().map(|e| e.view.reason).collect();
+    assert!(
+        reasons.len() > 3 && !reasons.contains(&Some(Reason::Gap)),
+        "{reasons:?}"
+    );
+    assert!(
+        reasons.contains(&Some(Reason::Stale)),
+        "ten seconds old: {reasons:?}"
+    );
+}
+
+#[test]
+fn a_source_that_falls_silent_gives_gaps() {
+    let (session, mut producer, events) = start(Scripted::engine(|_| A4C), Pace::Real, |_| {});
+    let start = clock::now_nanos();
+    for mut meta in frames(40, 25) {
+        meta.capture_nanos += start;
+        let _ = producer.push(meta, fill(&meta)).unwrap();
+    }
+    let mut seen = Vec::new();
+    while !estimates(&seen)
+        .iter()
+        .any(|e| e.view.reason == Some(Reason::Gap))
+    {
+        seen.push(events.recv_timeout(Duration::from_secs(10)).expect("a gap"));
+    }
+    let (summary, _) = finish(session, producer, &events);
+    assert_identity(&summary.counters);
+}
+
+#[test]
 fn stopping_leaves_a_busy_engine_behind_and_sends_the_summary_last() {
     let script = |_| Act::Sleep(Duration::from_secs(3));
-    let (session, mut producer, events) = start(Scripted::new(script), Pace::Real, |_| {});
+    let (session, mut producer, events) = start(Scripted::engine(script), Pace::Real, |_| {});
     for meta in frames(40, 25) {
         let _ = producer.push(meta, fill(&meta)).unwrap();
     }
@@ -245,7 +285,7 @@ fn stopping_leaves_a_busy_engine_behind_and_sends_the_summary_last() {
 
 #[test]
 fn an_impossible_frame_is_refused_at_the_door() {
-    let (session, mut producer, events) = start(Scripted::new(|_| A4C), Pace::Max, |c| {
+    let (session, mut producer, events) = start(Scripted::engine(|_| A4C), Pace::Max, |c| {
         c.pipeline.max_frame_bytes = 400;
     });
     let large = FrameMeta {
@@ -279,7 +319,7 @@ fn an_impossible_frame_is_refused_at_the_door() {
 
 #[test]
 fn a_reader_that_lags_loses_the_oldest_events_and_is_told() {
-    let (session, mut producer, events) = start(Scripted::new(|_| A4C), Pace::Real, |c| {
+    let (session, mut producer, events) = start(Scripted::engine(|_| A4C), Pace::Real, |c| {
         c.pipeline.event_queue = 16;
     });
     for meta in frames(4000, 25) {

@@ -1,5 +1,6 @@
 //! The zip around a pickle and its storages.
 
+use super::state::finite;
 use crate::error::ExportError;
 use crate::pickle::{self, Element, Pickle, Tensor};
 use std::fs::File;
@@ -35,7 +36,8 @@ impl Archive {
         }
         let second = file.try_clone().map_err(ExportError::read(path))?;
         let mut zip = ZipArchive::new(second).map_err(|e| {
-            let message = format!("expected a zip written by torch.save, found none: {e}");
+            let message =
+                format!("expected a zip written by torch.save or safetensors, found neither: {e}");
             ExportError::checkpoint(path, message)
         })?;
         for index in 0..zip.len() {
@@ -82,7 +84,7 @@ impl Archive {
     /// Reads the values of one tensor, row-major whatever its strides.
     ///
     /// # Errors
-    /// [`ExportError::Tensor`] if it is not 32-bit float or leaves its storage,
+    /// [`ExportError::Tensor`] if it is not 32-bit float, leaves its storage or is not finite,
     /// [`ExportError::Read`], [`ExportError::Checkpoint`] if the archive lacks it.
     pub fn read(&mut self, name: &str, tensor: &Tensor) -> Result<Vec<f32>, ExportError> {
         let storage = &tensor.storage;
@@ -119,11 +121,12 @@ impl Archive {
         let (words, _) = bytes.as_chunks::<4>();
         let values: Vec<f32> = words.iter().map(|&word| f32::from_le_bytes(word)).collect();
         drop(bytes);
-        Ok(if is_contiguous(tensor) {
+        let values = if is_contiguous(tensor) {
             values
         } else {
             gather(tensor, &values)
-        })
+        };
+        finite(&self.path, name, values)
     }
 }
 

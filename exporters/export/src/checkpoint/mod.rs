@@ -1,11 +1,14 @@
-//! `torch.save` files: the archive, the encoder's and the probes' state dicts.
+//! Checkpoint files: `torch.save` archives and safetensors, the encoder's and the probes' tensors.
 
 mod archive;
 mod encoder;
+mod huggingface;
 mod probe;
+mod safetensors;
 mod state;
 
 pub use archive::Archive;
-pub use encoder::{ENCODER_KEY, read_encoder};
+pub use encoder::{CheckedEncoder, ENCODER_KEY, read_encoder};
 pub use probe::{Best, ChosenProbe, read_probe};
+pub use safetensors::Safetensors;
 pub use state::StateDict;

@@ -1,13 +1,16 @@
 //! Probe files: several trained heads, of which one is used.
 
 use super::archive::Archive;
+use super::huggingface;
+use super::safetensors::{self, Safetensors};
 use super::state::StateDict;
 use crate::error::ExportError;
-use crate::layout::{self, Probe};
+use crate::layout::{self, Probe, ProbeKind};
 use crate::pickle::Node;
 use std::path::Path;
 
 const MOST_MLP_RATIO: usize = 16;
+const ONLY_HEAD: &str = "the only head of the file";
 
 /// Which end of `val_acc_per_head` is best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,20 +27,112 @@ pub struct ChosenProbe {
     pub state: StateDict,
     /// Its layout, the MLP width taken from the file.
     pub probe: Probe,
-    /// Its index in `classifiers`.
+    /// Its index in `classifiers`, 0 where the file holds one head.
     pub index: usize,
     /// Why that one, in words.
     pub choice: String,
 }
 
-/// Reads the best head of a probe file and checks it against `probe`.
+/// Reads a probe and checks it against `probe`: the best head of a probe file, or the only head of
+/// a safetensors file. The format is known by the first bytes of the file.
 ///
 /// # Errors
-/// [`ExportError::Checkpoint`] for another layout or a score that is no number,
-/// [`ExportError::Tensor`] for a tensor that is missing, left over or mis-shaped,
+/// [`ExportError::Checkpoint`] for another layout, another kind of probe or a score that is no
+/// number, [`ExportError::Tensor`] for a tensor that is missing, left over or mis-shaped,
 /// [`ExportError::Read`].
 pub fn read_probe(path: &Path, probe: &Probe, best: Best) -> Result<ChosenProbe, ExportError> {
-    let archive = Archive::open(path)?;
+    if !safetensors::looks_like(path)? {
+        let (state, index, choice) = best_head(Archive::open(path)?, best)?;
+        return plain(state, probe, index, choice);
+    }
+    let file = Safetensors::open(path)?;
+    let names = || file.entries().keys();
+    if !names().any(|name| huggingface::is_pooler(name) || huggingface::is_encoder(name)) {
+        let state = StateDict::from_safetensors(file, |name| Some(strip(name)))?;
+        return plain(state, probe, 0, ONLY_HEAD.to_owned());
+    }
+    let mut state = StateDict::from_safetensors(file, huggingface::probe_key)?;
+    if state.keys().next().is_none() {
+        let message = "expected a VJEPA2ForVideoClassification with pooler and classifier, found \
+                       an encoder alone";
+        return Err(ExportError::checkpoint(path, message));
+    }
+    same_kind(&state, probe)?;
+    let probe = with_hidden(&state, probe, huggingface::POOLER_HIDDEN_KEY);
+    check_depth(&state, huggingface::POOLER_BLOCKS, &probe)?;
+    state.join(&layout::probe(&probe), huggingface::probe_parts)?;
+    Ok(ChosenProbe {
+        state,
+        probe,
+        index: 0,
+        choice: ONLY_HEAD.to_owned(),
+    })
+}
+
+fn strip(key: &str) -> String {
+    key.strip_prefix("module.").unwrap_or(key).to_owned()
+}
+
+fn plain(
+    state: StateDict,
+    probe: &Probe,
+    index: usize,
+    choice: String,
+) -> Result<ChosenProbe, ExportError> {
+    same_kind(&state, probe)?;
+    let probe = with_hidden(&state, probe, layout::probe_hidden_key(probe.kind));
+    check_depth(&state, "pooler.blocks.", &probe)?;
+    state.check(&layout::probe(&probe))?;
+    Ok(ChosenProbe {
+        state,
+        probe,
+        index,
+        choice,
+    })
+}
+
+fn same_kind(state: &StateDict, probe: &Probe) -> Result<(), ExportError> {
+    let has = |prefix: &str| state.keys().any(|key| key.starts_with(prefix));
+    let found = if has("pooler.") {
+        ProbeKind::Attentive
+    } else if has("mlp.") {
+        ProbeKind::Mlp
+    } else if has("norm.") || has("linear.") || has("regressor.") {
+        ProbeKind::Linear
+    } else {
+        let message = "expected a probe (attentive, linear or mlp), found other tensors";
+        return Err(ExportError::checkpoint(state.path(), message));
+    };
+    if found == probe.kind {
+        return Ok(());
+    }
+    let (expected, found) = (probe.kind.as_str(), found.as_str());
+    let message = format!("expected the recipe's probe = \"{expected}\", found \"{found}\"");
+    Err(ExportError::checkpoint(state.path(), message))
+}
+
+fn with_hidden(state: &StateDict, probe: &Probe, key: &str) -> Probe {
+    let mut probe = probe.clone();
+    if let Some(&[hidden, _]) = state.shape(key)
+        && let Ok(hidden) = usize::try_from(hidden)
+        && (1..=MOST_MLP_RATIO * probe.dim).contains(&hidden)
+    {
+        probe.hidden = hidden;
+    }
+    probe
+}
+
+fn check_depth(state: &StateDict, blocks: &str, probe: &Probe) -> Result<(), ExportError> {
+    let depth = state.blocks(blocks) + 1;
+    if probe.kind != ProbeKind::Attentive || depth <= probe.depth {
+        return Ok(());
+    }
+    let message = format!("expected a probe of depth {}, found {depth}", probe.depth);
+    Err(ExportError::checkpoint(state.path(), message))
+}
+
+fn best_head(archive: Archive, best: Best) -> Result<(StateDict, usize, String), ExportError> {
+    let path = archive.path();
     let pickle = archive.pickle();
     let wrong = |message: String| ExportError::checkpoint(path, message);
     let list = |key: &str| match pickle.entry(pickle.root(), key).map(|id| pickle.node(id)) {
@@ -86,28 +181,7 @@ pub fn read_probe(path: &Path, probe: &Probe, best: Best) -> Result<ChosenProbe,
         "{word} val_acc_per_head, {} of {scores:?}",
         scores.get(index).unwrap_or(&f64::NAN)
     );
-    let state = StateDict::new(archive, id, |key| {
-        key.strip_prefix("module.").unwrap_or(key).to_owned()
-    })?;
-    let mut probe = probe.clone();
-    if let Some(&[hidden, _]) = state.shape(layout::PROBE_HIDDEN_KEY)
-        && let Ok(hidden) = usize::try_from(hidden)
-        && (1..=MOST_MLP_RATIO * probe.dim).contains(&hidden)
-    {
-        probe.hidden = hidden;
-    }
-    let depth = state.blocks("pooler.blocks.") + 1;
-    if depth > probe.depth {
-        let message = format!("expected a probe of depth {}, found {depth}", probe.depth);
-        return Err(ExportError::checkpoint(path, message));
-    }
-    state.check(&layout::probe(&probe))?;
-    Ok(ChosenProbe {
-        state,
-        probe,
-        index,
-        choice,
-    })
+    Ok((StateDict::new(archive, id, strip)?, index, choice))
 }
 
 fn score(node: &Node) -> Result<f64, String> {

@@ -1,10 +1,12 @@
 //! The head graphs: the tokens of one or two clips in, logits or a z-score out.
 
-use super::block::{BATCH_SHAPE, Block, FLAT_SHAPE, layer_norm, mlp, write_linear, write_norm};
+use super::block::{
+    BATCH_SHAPE, Block, FLAT_SHAPE, layer_norm, linear, mlp, write_linear, write_norm,
+};
 use super::fold::{affine, narrow, transposed_rows, wide};
 use super::{OnTensor, Reader};
 use crate::error::ExportError;
-use crate::layout::Probe;
+use crate::layout::{Probe, ProbeKind};
 use crate::onnx::graph::{Attribute, Dim, Graph};
 use crate::onnx::proto::TensorProto;
 use crate::onnx::weights::WeightFile;
@@ -35,24 +37,45 @@ fn block(probe: &Probe, index: usize) -> Block<'static> {
     }
 }
 
-/// Writes a probe's weights, the query folded into them.
-///
-/// The query is a constant, so the scores of a head are one product with a constant vector; the
-/// bias of the keys shifts them all alike and is left out. The values are projected after they
-/// have been averaged, one vector per head instead of one per token.
+/// Writes a probe's weights.
 pub(crate) fn write(
     probe: &Probe,
     weights: &mut Weights,
     mut file: WeightFile,
     on_tensor: OnTensor<'_>,
 ) -> Result<Vec<TensorProto>, ExportError> {
+    let mut reader = Reader { weights, on_tensor };
+    match probe.kind {
+        ProbeKind::Attentive => write_attentive(probe, &mut reader, &mut file)?,
+        ProbeKind::Linear => {
+            write_norm(&mut reader, &mut file, "norm")?;
+            write_linear(&mut reader, &mut file, probe.last, probe.dim)?;
+        }
+        ProbeKind::Mlp => {
+            write_norm(&mut reader, &mut file, "norm")?;
+            write_linear(&mut reader, &mut file, "mlp.0", probe.dim)?;
+            write_linear(&mut reader, &mut file, "mlp.3", probe.hidden)?;
+        }
+    }
+    file.finish()
+}
+
+/// Writes an attentive probe's weights, the query folded into them.
+///
+/// The query is a constant, so the scores of a head are one product with a constant vector; the
+/// bias of the keys shifts them all alike and is left out. The values are projected after they
+/// have been averaged, one vector per head instead of one per token.
+fn write_attentive(
+    probe: &Probe,
+    reader: &mut Reader<'_>,
+    file: &mut WeightFile,
+) -> Result<(), ExportError> {
     let (dim, heads) = (probe.dim, probe.heads);
     let head_dim = dim / heads;
-    let mut reader = Reader { weights, on_tensor };
     for index in 0..probe.depth.saturating_sub(1) {
-        block(probe, index).write(&mut reader, &mut file)?;
+        block(probe, index).write(reader, file)?;
     }
-    write_norm(&mut reader, &mut file, &format!("{CROSS}.norm1"))?;
+    write_norm(reader, file, &format!("{CROSS}.norm1"))?;
 
     let query = wide(&reader.read("pooler.query_tokens")?);
     let weight = reader.read(&format!("{CROSS}.xattn.q.weight"))?;
@@ -83,16 +106,10 @@ pub(crate) fn write(
         .collect();
     file.push(RESIDUAL, &[1, dim], &narrow(&residual))?;
 
-    write_norm(&mut reader, &mut file, &format!("{CROSS}.norm2"))?;
-    write_linear(&mut reader, &mut file, &format!("{CROSS}.mlp.fc1"), dim)?;
-    write_linear(
-        &mut reader,
-        &mut file,
-        &format!("{CROSS}.mlp.fc2"),
-        probe.hidden,
-    )?;
-    write_linear(&mut reader, &mut file, probe.last, dim)?;
-    file.finish()
+    write_norm(reader, file, &format!("{CROSS}.norm2"))?;
+    write_linear(reader, file, &format!("{CROSS}.mlp.fc1"), dim)?;
+    write_linear(reader, file, &format!("{CROSS}.mlp.fc2"), probe.hidden)?;
+    write_linear(reader, file, probe.last, dim)
 }
 
 /// The bytes of the graph for `segments` clips over weights that [`write`] gave.
@@ -107,10 +124,6 @@ pub(crate) fn graph(probe: &Probe, weights: Vec<TensorProto>, segments: usize) -
         );
     }
     graph.output_f32(OUTPUT, &[Dim::Fixed(1), Dim::Fixed(probe.outputs)]);
-    graph.ints(FLAT_SHAPE, &[-1, probe.dim as i64]);
-    if probe.depth > 1 {
-        graph.ints(BATCH_SHAPE, &[1, -1, probe.dim as i64]);
-    }
     let mut x = inputs[0].clone();
     if segments > 1 {
         let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
@@ -121,11 +134,44 @@ pub(crate) fn graph(probe: &Probe, weights: Vec<TensorProto>, segments: usize) -
             &[("axis", Attribute::Int(1))],
         );
     }
-    x = graph.op("Reshape", &[&x, FLAT_SHAPE], "tokens.flat", &[]);
-    for index in 0..probe.depth.saturating_sub(1) {
-        x = block(probe, index).nodes(&mut graph, &x);
+    let last = match probe.kind {
+        ProbeKind::Attentive => {
+            x = attentive(&mut graph, probe, &x);
+            probe.last
+        }
+        ProbeKind::Linear => {
+            x = mean(&mut graph, &x);
+            probe.last
+        }
+        ProbeKind::Mlp => {
+            x = mean(&mut graph, &x);
+            x = linear(&mut graph, "mlp.0", &x);
+            x = graph.op("Gelu", &[&x], "mlp.gelu.out", &[]);
+            "mlp.3"
+        }
+    };
+    let (weight, bias) = (format!("{last}.weight"), format!("{last}.bias"));
+    graph.op("Gemm", &[&x, &weight, &bias], OUTPUT, &[]);
+    graph.into_bytes()
+}
+
+fn mean(graph: &mut Graph, tokens: &str) -> String {
+    graph.ints("axes.tokens", &[1]);
+    let keep = [("keepdims", Attribute::Int(0))];
+    let mean = graph.op("ReduceMean", &[tokens, "axes.tokens"], "tokens.mean", &keep);
+    layer_norm(graph, "norm", &mean, EPSILON)
+}
+
+fn attentive(graph: &mut Graph, probe: &Probe, tokens: &str) -> String {
+    graph.ints(FLAT_SHAPE, &[-1, probe.dim as i64]);
+    if probe.depth > 1 {
+        graph.ints(BATCH_SHAPE, &[1, -1, probe.dim as i64]);
     }
-    let normal = layer_norm(&mut graph, &format!("{CROSS}.norm1"), &x, EPSILON);
+    let mut x = graph.op("Reshape", &[tokens, FLAT_SHAPE], "tokens.flat", &[]);
+    for index in 0..probe.depth.saturating_sub(1) {
+        x = block(probe, index).nodes(graph, &x);
+    }
+    let normal = layer_norm(graph, &format!("{CROSS}.norm1"), &x, EPSILON);
     let scores = graph.op("MatMul", &[&normal, SCORES], "pooler.scores", &[]);
     let by_head = graph.op("Transpose", &[&scores], "pooler.scores.by_head", &[]);
     let share = graph.op(
@@ -145,13 +191,7 @@ pub(crate) fn graph(probe: &Probe, weights: Vec<TensorProto>, segments: usize) -
     let values = graph.op("MatMul", &[&pooled, VALUES], "pooler.values", &[]);
     let values = graph.op("Reshape", &[&values, FLAT_SHAPE], "pooler.values.flat", &[]);
     let h = graph.op("Add", &[&values, RESIDUAL], "pooler.sum", &[]);
-    let normal = layer_norm(&mut graph, &format!("{CROSS}.norm2"), &h, EPSILON);
-    let wide = mlp(&mut graph, &format!("{CROSS}.mlp"), &normal);
-    let h = graph.op("Add", &[&h, &wide], "pooler.out", &[]);
-    let (weight, bias) = (
-        format!("{}.weight", probe.last),
-        format!("{}.bias", probe.last),
-    );
-    graph.op("Gemm", &[&h, &weight, &bias], OUTPUT, &[]);
-    graph.into_bytes()
+    let normal = layer_norm(graph, &format!("{CROSS}.norm2"), &h, EPSILON);
+    let wide = mlp(graph, &format!("{CROSS}.mlp"), &normal);
+    graph.op("Add", &[&h, &wide], "pooler.out", &[])
 }

@@ -42,7 +42,7 @@ impl WeightFile {
     /// - `values`: row-major, as many as `shape` says.
     ///
     /// # Errors
-    /// [`ExportError::Write`].
+    /// [`ExportError::Write`], [`ExportError::Request`] for a value that is NaN or infinite.
     pub fn push(
         &mut self,
         name: impl Into<String>,
@@ -50,6 +50,14 @@ impl WeightFile {
         values: &[f32],
     ) -> Result<(), ExportError> {
         debug_assert_eq!(shape.iter().product::<usize>(), values.len());
+        let name = name.into();
+        if let Some(value) = values.iter().find(|value| !value.is_finite()) {
+            return Err(ExportError::Request {
+                what: format!("weights of {name} as they are written"),
+                expected: "finite values".to_owned(),
+                found: value.to_string(),
+            });
+        }
         let bytes = values.len() as u64 * 4;
         let alignment = if bytes >= LARGE_BYTES {
             LARGE_ALIGNMENT_BYTES
@@ -67,7 +75,7 @@ impl WeightFile {
         self.tensors.push(TensorProto {
             dims: shape.iter().map(|&n| n as i64).collect(),
             data_type: Some(FLOAT),
-            name: Some(name.into()),
+            name: Some(name),
             raw_data: None,
             external_data: vec![
                 entry("location", self.name.clone()),

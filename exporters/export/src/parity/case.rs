@@ -2,6 +2,7 @@
 
 use crate::error::ExportError;
 use crate::generator;
+use crate::layout::ProbeKind;
 use crate::recipe::{Recipe, RecipeHead};
 use echocart_core::manifest::{
     Card, Encoder, FORMAT, HeadOutput, LVEF, Limits, Preprocess, Sampling, Step, Trained, VIEW,
@@ -104,8 +105,9 @@ impl Case {
         let encoder = self.encoder();
         let head = |segments, output| RecipeHead {
             segments,
-            heads: self.probe_heads,
-            depth: self.probe_depth,
+            probe: ProbeKind::Attentive,
+            heads: Some(self.probe_heads),
+            depth: Some(self.probe_depth),
             output,
         };
         let labels: Vec<String> = (0..self.classes).map(|i| format!("class {i}")).collect();

@@ -112,7 +112,7 @@ fn read_all(bytes: &[u8]) {
     let dir = tempfile::TempDir::new().unwrap();
     let path = dir.path().join("case.pt");
     std::fs::write(&path, bytes).unwrap();
-    if let Ok(mut state) = read_encoder(&path, &tiny_encoder()) {
+    if let Ok(mut state) = read_encoder(&path, &tiny_encoder()).map(|checked| checked.state) {
         let keys: Vec<String> = state.keys().map(str::to_owned).collect();
         for key in keys {
             let _ = state.read(&key);

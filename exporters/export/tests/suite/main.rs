@@ -11,6 +11,8 @@ mod recipes;
 #[cfg(test)]
 mod reference;
 #[cfg(test)]
+mod safetensors;
+#[cfg(test)]
 mod strictness;
 #[cfg(test)]
 mod writer;

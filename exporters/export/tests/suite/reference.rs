@@ -24,7 +24,9 @@ fn the_generator_gives_every_tensor_of_the_reference_checkpoints() {
     for dir in cases() {
         let case = Case::open(&dir.join("case.json")).unwrap();
         let encoder = case.recipe().encoder;
-        let mut state = read_encoder(&dir.join("encoder.pt"), &encoder).unwrap();
+        let mut state = read_encoder(&dir.join("encoder.pt"), &encoder)
+            .unwrap()
+            .state;
         for (key, shape) in layout::encoder(&encoder) {
             let expected = generator::weight(&case.tag, "encoder", &key, &shape);
             assert!(state.read(&key).unwrap() == expected, "{key}");
@@ -41,6 +43,7 @@ fn the_right_head_of_the_reference_probes_is_chosen() {
             (LVEF, "regressor", 1, Best::Lowest),
         ] {
             let probe = layout::Probe {
+                kind: layout::ProbeKind::Attentive,
                 dim: case.dim,
                 depth: case.probe_depth,
                 heads: case.probe_heads,

@@ -49,7 +49,7 @@ fn tensor<'a>(state: &'a mut State, key: &str) -> &'a mut TestTensor {
 #[test]
 fn the_averaged_teacher_is_read_and_not_the_student() {
     let (_dir, path) = file(&training_checkpoint(encoder_state()));
-    let mut state = read_encoder(&path, &tiny_encoder()).unwrap();
+    let mut state = read_encoder(&path, &tiny_encoder()).unwrap().state;
     let key = "blocks.1.mlp.fc1.weight";
     assert_eq!(
         state.read(key).unwrap(),
@@ -158,7 +158,7 @@ fn strides_and_offsets_are_honoured() {
     turned.offset = 3;
     turned.strides = vec![1, 16];
     let (_dir, path) = file(&training_checkpoint(state));
-    let mut state = read_encoder(&path, &tiny_encoder()).unwrap();
+    let mut state = read_encoder(&path, &tiny_encoder()).unwrap().state;
     assert_eq!(state.read(key).unwrap(), plain);
 }
 
@@ -167,7 +167,7 @@ fn a_needed_tensor_of_another_type_is_refused_when_read() {
     let mut state = encoder_state();
     tensor(&mut state, "norm.weight").storage_class = "HalfStorage";
     let (_dir, path) = file(&training_checkpoint(state));
-    let mut state = read_encoder(&path, &tiny_encoder()).unwrap();
+    let mut state = read_encoder(&path, &tiny_encoder()).unwrap().state;
     let error = state.read("norm.weight").unwrap_err().to_string();
     assert!(error.contains("norm.weight: expected FloatStorage (float32), found HalfStorage"));
 }
@@ -180,7 +180,7 @@ fn a_view_that_leaves_its_storage_is_refused() {
         bias.offset = offset;
         bias.strides = vec![stride];
         let (_dir, path) = file(&training_checkpoint(state));
-        let mut state = read_encoder(&path, &tiny_encoder()).unwrap();
+        let mut state = read_encoder(&path, &tiny_encoder()).unwrap().state;
         let error = state.read("norm.bias").unwrap_err().to_string();
         assert!(
             error.contains("expected a view inside 16 stored values"),

@@ -160,8 +160,8 @@ pub fn tiny_recipe() -> Recipe {
     recipe.encoder.depth = 2;
     recipe.encoder.heads = 2;
     for head in recipe.heads.values_mut() {
-        head.heads = 2;
-        head.depth = 2;
+        head.heads = Some(2);
+        head.depth = Some(2);
     }
     recipe
 }
@@ -233,6 +233,7 @@ pub fn tiny_probe(name: &str) -> layout::Probe {
         _ => panic!("no head {name}"),
     };
     layout::Probe {
+        kind: layout::ProbeKind::Attentive,
         dim: 16,
         depth: 2,
         heads: 2,

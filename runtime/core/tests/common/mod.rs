@@ -36,7 +36,7 @@ pub struct Scripted {
 }
 
 impl Scripted {
-    pub fn new(script: impl FnMut(u64) -> Act + Send + 'static) -> Box<dyn Engine> {
+    pub fn engine(script: impl FnMut(u64) -> Act + Send + 'static) -> Box<dyn Engine> {
         Box::new(Self {
             script: Box::new(script),
             clips: 0,

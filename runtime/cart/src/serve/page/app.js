@@ -109,7 +109,7 @@ function reading(name, now) {
 function silence(output, session, now) {
   const state = link.state(now);
   if (state !== 'connected') {
-    return { state: 'lost', about: words.link[state] };
+    return { state: 'lost', about: words.output[state] };
   }
   if (known.mismatch) {
     return { state: 'lost', about: words.link.schema };

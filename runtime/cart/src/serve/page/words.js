@@ -22,6 +22,9 @@ export const words = {
     ended: 'The source has ended',
   },
   output: {
+    connecting: 'Not connected yet',
+    silent: 'No signal from the runtime',
+    lost: 'Connection lost',
     waiting: 'Waiting for the first estimate',
     tooOld: 'Too old to show',
     ended: 'The source has ended',
