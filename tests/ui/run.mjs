@@ -163,6 +163,7 @@ async function checkLive(page, url, faults, readings) {
       });
       assert.ok(over.every((px) => px <= 0), `too large by ${over} px`);
       await page.waitForTimeout(SETTLE_MILLIS);
+      await until(page, 'a view and an EF', showsBoth);
       await page.screenshot({ path: join(folder, `live-${size.width}x${size.height}.png`) });
     });
   }

@@ -1,5 +1,6 @@
 //! The capture thread: paces a source and hands its frames over.
 
+use super::memory::Memory;
 use crate::exit::{Because, Cause, Failure};
 use crate::serve::ImageFeed;
 use echocart_capture::Source;
@@ -113,9 +114,15 @@ impl CaptureSetup {
         let mut pixels = Vec::new();
         let mut offset = 0;
         let mut anchor = None;
+        let mut memory = Memory::default();
         for pass in 0.. {
             let mut last = None;
-            while let Some(meta) = self.source.next(&mut pixels).because(Cause::Source)? {
+            let mut index = 0;
+            while let Some(meta) = self.next(&memory, pass, index, &mut pixels)? {
+                index += 1;
+                if self.looped && self.pace == Pace::Real && pass == 0 {
+                    memory.keep(meta, &pixels);
+                }
                 if self.stop.load(Ordering::Relaxed) {
                     return Ok(CaptureEnd::Stopped);
                 }
@@ -144,9 +151,24 @@ impl CaptureSetup {
                 break;
             };
             offset = last + period;
-            self.source.rewind().because(Cause::Source)?;
+            if !memory.is_whole() {
+                self.source.rewind().because(Cause::Source)?;
+            }
         }
         Ok(CaptureEnd::Ended)
+    }
+
+    fn next(
+        &mut self,
+        memory: &Memory,
+        pass: u32,
+        index: usize,
+        pixels: &mut Vec<u8>,
+    ) -> Result<Option<FrameMeta>, Failure> {
+        if pass > 0 && memory.is_whole() {
+            return Ok(memory.frame(index, pixels));
+        }
+        self.source.next(pixels).because(Cause::Source)
     }
 
     /// False when stopped meanwhile.

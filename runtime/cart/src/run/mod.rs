@@ -2,6 +2,7 @@
 
 mod capture;
 mod events;
+mod memory;
 mod status;
 
 use crate::cli::{PaceArg, RunArgs};
