@@ -7,6 +7,8 @@ mod package;
 #[cfg(test)]
 mod parity;
 #[cfg(test)]
+mod probes;
+#[cfg(test)]
 mod recipes;
 #[cfg(test)]
 mod reference;

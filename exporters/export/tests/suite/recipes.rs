@@ -2,7 +2,8 @@
 
 use crate::writer::RECIPE;
 use echocart_core::manifest::{HeadOutput, Trained};
-use echocart_export::{ExportError, Recipe};
+use echocart_core::package::Package;
+use echocart_export::{ExportError, ExportRequest, Recipe, WeightSource, export, layout};
 use std::path::Path;
 
 fn recipes() -> std::path::PathBuf {
@@ -77,4 +78,100 @@ fn a_wrong_recipe_names_its_key() {
         let error = refused(from, to);
         assert!(error.contains(key), "{error}");
     }
+}
+
+#[track_caller]
+fn edited(name: &str, edit: impl FnOnce(&mut Recipe)) -> Result<(), String> {
+    let mut recipe = Recipe::open(&recipes().join(name)).unwrap();
+    edit(&mut recipe);
+    recipe.check().map_err(|e| e.to_string())
+}
+
+#[test]
+fn the_giant_encoder_must_say_22_heads() {
+    for name in [
+        "echojepa-g.toml",
+        "vjepa2-vitg.toml",
+        "vjepa2-vitg-384.toml",
+    ] {
+        edited(name, |recipe| assert_eq!(recipe.encoder.heads, 22)).unwrap();
+        for heads in [11, 16, 44] {
+            let error = edited(name, |recipe| recipe.encoder.heads = heads).unwrap_err();
+            assert!(error.starts_with("encoder.heads: expected 22"), "{error}");
+            assert!(error.contains("same shapes with 16 heads"), "{error}");
+            assert!(error.ends_with(&format!("found {heads}")), "{error}");
+        }
+    }
+    let other_depth = |recipe: &mut Recipe| (recipe.encoder.depth, recipe.encoder.heads) = (39, 16);
+    edited("echojepa-g.toml", other_depth).unwrap();
+}
+
+#[test]
+fn the_mlp_of_the_giant_is_6144_wide() {
+    let recipe = Recipe::open(&recipes().join("echojepa-g.toml")).unwrap();
+    assert_eq!(layout::encoder_hidden(&recipe.encoder), 6144);
+    assert_eq!(layout::encoder(&recipe.encoder).len(), 484);
+    let count = |shape: &[usize]| shape.iter().product::<usize>();
+    let layout = layout::encoder(&recipe.encoder);
+    let values: usize = layout.iter().map(|(_, shape)| count(shape)).sum();
+    assert_eq!(values, 1_012_173_952);
+}
+
+#[test]
+fn the_large_recipes_export_at_a_depth_of_one() {
+    for (name, head_dim) in [("echojepa-g.toml", 64), ("vjepa2-vith.toml", 80)] {
+        let mut recipe = Recipe::open(&recipes().join(name)).unwrap();
+        recipe.encoder.depth = 1;
+        recipe.heads.remove("lvef");
+        let view = recipe.heads.get_mut("view").unwrap();
+        view.depth = Some(1);
+        assert_eq!(recipe.encoder.dim / recipe.encoder.heads, head_dim);
+        let dir = tempfile::TempDir::new().unwrap();
+        let source = WeightSource::Generated("tiny".to_owned());
+        let request = ExportRequest {
+            recipe,
+            encoder: source.clone(),
+            probes: [("view".to_owned(), source)].into(),
+            out_dir: dir.path().join("p"),
+            replace: false,
+        };
+        let report = export(&request, &mut |_, _, _| {}).unwrap();
+        assert_eq!(Package::open(&report.dir, true).unwrap().hash, report.hash);
+    }
+}
+
+#[test]
+fn the_natural_video_recipes_never_give_a_value() {
+    for name in ["vitl", "vith", "vitg", "vitg-384"] {
+        let recipe = Recipe::open(&recipes().join(format!("vjepa2-{name}.toml"))).unwrap();
+        assert_eq!(recipe.card.trained, Trained::Untrained);
+    }
+}
+
+#[test]
+fn every_recipe_states_its_open_questions() {
+    for entry in std::fs::read_dir(recipes()).unwrap() {
+        let path = entry.unwrap().path();
+        let recipe = Recipe::open(&path).unwrap();
+        let stated = recipe.card.text.contains("Open questions") || recipe.id == "echojepa-demo";
+        assert!(stated, "{}", path.display());
+    }
+}
+
+#[test]
+fn a_probe_without_attention_has_no_heads_and_no_depth() {
+    let attentive = "probe = \"attentive\"         # attentive | linear | mlp; the last two have no \
+                     heads and no depth\n";
+    let error = refused(attentive, "");
+    assert!(error.contains("probe"), "{error}");
+    let error = refused(attentive, "probe = \"linear\"\n");
+    let expected = "heads.view.heads: expected no such key for probe = \"linear\", found 3";
+    assert!(error.contains(expected), "{error}");
+    let error = refused(
+        "heads = 3                   # attention heads of the probe\n",
+        "",
+    );
+    let expected = "heads.view.heads: expected 1 to 256 for an attentive probe, found none";
+    assert!(error.contains(expected), "{error}");
+    assert!(refused(attentive, "probe = \"mean\"\n").contains("mean"));
 }

@@ -170,7 +170,7 @@ pub fn tiny_encoder() -> Encoder {
     tiny_recipe().encoder
 }
 
-fn state(
+pub fn state(
     tag: &str,
     group: &str,
     prefix: &str,
