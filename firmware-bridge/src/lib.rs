@@ -7,7 +7,7 @@ compile_error!("the bridge turns panics into ECHOCART_PANIC; build it with panic
 
 pub mod abi;
 mod boundary;
-mod codes;
+pub mod codes;
 mod fault;
 mod frames;
 mod results;

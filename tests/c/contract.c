@@ -324,6 +324,7 @@ static void frames_that_are_not_taken(handles_t *handles)
     frame = frame_at(0);
     frame.row_stride_bytes -= 1;
     EXPECT(ECHOCART_BAD_FRAME_SIZE, echocart_frame_push(handles->frames, &frame, &number));
+    CHECK(error_says("row_stride_bytes"));
     frame = frame_at(0);
     frame.pixel_bytes -= 1;
     EXPECT(ECHOCART_BAD_FRAME_SIZE, echocart_frame_push(handles->frames, &frame, &number));

@@ -15,9 +15,11 @@ mod package;
 pub mod parity;
 pub mod pickle;
 mod recipe;
+mod scaler;
 mod source;
 
 pub use error::ExportError;
 pub use package::{ExportReport, ExportRequest, export};
 pub use recipe::{Recipe, RecipeHead};
+pub use scaler::read_scaler;
 pub use source::WeightSource;

@@ -112,14 +112,15 @@ pub struct ExportArgs {
     /// Recipe: everything a checkpoint does not say.
     #[arg(long, value_name = "FILE")]
     pub recipe: PathBuf,
-    /// EchoJEPA or V-JEPA 2 training checkpoint (.pt); `target_encoder` is used.
+    /// EchoJEPA or V-JEPA 2 training checkpoint (.pt; `target_encoder` is used), or safetensors
+    /// with EchoJEPA's or Hugging Face's VJEPA2 names.
     #[arg(
         long,
         value_name = "FILE",
         required_unless_present = "generated_weights"
     )]
     pub checkpoint: Option<PathBuf>,
-    /// Probe file of a head, as NAME=FILE; once per head of the recipe.
+    /// Probe file of a head (.pt or safetensors), as NAME=FILE; once per head of the recipe.
     #[arg(long = "probe", value_name = "NAME=FILE", value_parser = name_and_file)]
     pub probes: Vec<(String, PathBuf)>,
     /// Make all weights with the deterministic generator instead of reading any.

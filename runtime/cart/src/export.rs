@@ -35,9 +35,13 @@ pub fn export(args: &ExportArgs) -> Result<ExitCode, Failure> {
     println!("card: {}", manifest.card.title);
     println!("encoder: {}", manifest.encoder.words());
     for (name, head) in &manifest.heads {
+        let probe = match head.depth {
+            0 => "mean-pool probe".to_owned(),
+            depth => format!("attentive probe of depth {depth}"),
+        };
         println!(
-            "head {name}: depth {}, {} segment(s), classifier {} ({})",
-            head.depth, head.segments, head.classifier_index, head.classifier_choice
+            "head {name}: {probe}, {} segment(s), classifier {} ({})",
+            head.segments, head.classifier_index, head.classifier_choice
         );
     }
     println!("clip: {}", clip_words(manifest));

@@ -1,38 +1,38 @@
 //! The stack machine.
 
-use super::PickleError;
-use super::value::{Element, Node, NodeId, Pickle, Storage, Tensor};
+use super::value::{Node, NodeId, Object, Pickle};
+use super::{PickleError, objects, torch};
 use std::collections::BTreeMap;
 
 const MOST_NODES: usize = 4_000_000;
-const MOST_DIMENSIONS: usize = 8;
-const MOST_KEY_BYTES: usize = 32;
 const MOST_NAME_CHARACTERS: usize = 80;
 
-const OTHER_STORAGES: [&str; 15] = [
-    "DoubleStorage",
-    "HalfStorage",
-    "BFloat16Storage",
-    "LongStorage",
-    "IntStorage",
-    "ShortStorage",
-    "CharStorage",
-    "ByteStorage",
-    "BoolStorage",
-    "ComplexFloatStorage",
-    "ComplexDoubleStorage",
-    "QInt8Storage",
-    "QUInt8Storage",
-    "QInt32Storage",
-    "QUInt4x2Storage",
-];
+/// Which globals and instructions a pickle may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Checkpoint,
+    Scaler,
+}
 
-/// Reads one pickle; bytes after STOP are ignored.
+/// Reads the pickle of a checkpoint; bytes after STOP are ignored.
 ///
 /// # Errors
 /// [`PickleError`] for anything but plain data, OrderedDicts and tensors.
 pub fn parse(bytes: &[u8]) -> Result<Pickle, PickleError> {
+    parse_kind(bytes, Kind::Checkpoint)
+}
+
+/// Reads the pickle of a fitted scaler; bytes after STOP are ignored.
+///
+/// # Errors
+/// [`PickleError`] for anything but plain data, numpy arrays and the scaler itself.
+pub fn parse_scaler(bytes: &[u8]) -> Result<Pickle, PickleError> {
+    parse_kind(bytes, Kind::Scaler)
+}
+
+fn parse_kind(bytes: &[u8], kind: Kind) -> Result<Pickle, PickleError> {
     let mut machine = Machine {
+        kind,
         bytes,
         position: 0,
         at: 0,
@@ -52,7 +52,8 @@ pub fn parse(bytes: &[u8]) -> Result<Pickle, PickleError> {
     }
 }
 
-struct Machine<'a> {
+pub(super) struct Machine<'a> {
+    kind: Kind,
     bytes: &'a [u8],
     position: usize,
     at: usize,
@@ -94,7 +95,11 @@ impl<'a> Machine<'a> {
         Ok(line)
     }
 
-    fn operand<T>(&self, expected: &'static str, found: &'static str) -> Result<T, PickleError> {
+    pub(super) fn operand<T>(
+        &self,
+        expected: &'static str,
+        found: &'static str,
+    ) -> Result<T, PickleError> {
         Err(PickleError::Operand {
             at: self.at,
             expected,
@@ -102,7 +107,7 @@ impl<'a> Machine<'a> {
         })
     }
 
-    fn push(&mut self, node: Node) -> Result<(), PickleError> {
+    pub(super) fn push(&mut self, node: Node) -> Result<(), PickleError> {
         if self.nodes.len() >= MOST_NODES {
             return Err(PickleError::TooLarge {
                 most: MOST_NODES,
@@ -114,7 +119,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    fn pop(&mut self) -> Result<NodeId, PickleError> {
+    pub(super) fn pop(&mut self) -> Result<NodeId, PickleError> {
         if self.stack.len() <= self.marks.last().copied().unwrap_or(0) {
             return self.operand("a value on the stack", "none");
         }
@@ -146,7 +151,7 @@ impl<'a> Machine<'a> {
         self.push(Node::Tuple(items))
     }
 
-    fn node(&self, id: NodeId) -> &Node {
+    pub(super) fn node(&self, id: NodeId) -> &Node {
         self.nodes.get(id.0 as usize).unwrap_or(&Node::None)
     }
 
@@ -174,10 +179,14 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn skip_bytes(&mut self, width: usize) -> Result<(), PickleError> {
+    fn byte_string(&mut self, width: usize) -> Result<(), PickleError> {
         let length = self.length(width)?;
-        self.take(length)?;
-        self.push(Node::Bytes)
+        let content = self.take(length)?;
+        let kept = match self.kind {
+            Kind::Checkpoint => Vec::new(),
+            Kind::Scaler => content.to_vec(),
+        };
+        self.push(Node::Bytes(kept))
     }
 
     fn long(&mut self) -> Result<(), PickleError> {
@@ -196,19 +205,18 @@ impl<'a> Machine<'a> {
     }
 
     fn global(&mut self, module: &str, name: &str) -> Result<(), PickleError> {
-        let other = OTHER_STORAGES.iter().find(|&&storage| storage == name);
-        let node = match (module, name, other) {
-            ("collections", "OrderedDict", _) => Node::OrderedDictClass,
-            ("torch._utils", "_rebuild_tensor_v2", _) => Node::RebuildTensor,
-            ("torch", "FloatStorage", _) => Node::StorageClass(Element::Float32),
-            ("torch", _, Some(storage)) => Node::StorageClass(Element::Other(storage)),
-            _ => {
+        let node = match self.kind {
+            Kind::Checkpoint => torch::global(module, name),
+            Kind::Scaler => objects::global(module, name),
+        };
+        match node {
+            Some(node) => self.push(node),
+            None => {
                 let name = format!("{module}.{name}").escape_debug().to_string();
                 let name = name.chars().take(MOST_NAME_CHARACTERS).collect();
-                return Err(PickleError::Global { name });
+                Err(PickleError::Global { name })
             }
-        };
-        self.push(node)
+        }
     }
 
     fn stack_global(&mut self) -> Result<(), PickleError> {
@@ -220,75 +228,6 @@ impl<'a> Machine<'a> {
             }
             (module, _) => self.operand("two names", module.kind()),
         }
-    }
-
-    fn persistent(&mut self) -> Result<(), PickleError> {
-        let id = self.pop()?;
-        let Node::Tuple(items) = self.node(id) else {
-            return self.operand("a storage tuple", self.node(id).kind());
-        };
-        let [kind, class, key, _location, elements] = items.as_slice() else {
-            return self.operand("a storage tuple of 5", "another length");
-        };
-        let parts = (
-            self.node(*kind),
-            self.node(*class),
-            self.node(*key),
-            self.node(*elements),
-        );
-        let (Node::Text(kind), Node::StorageClass(element), Node::Text(key), Node::Int(elements)) =
-            parts
-        else {
-            return self.operand("('storage', class, key, location, elements)", "other types");
-        };
-        let plain = (1..=MOST_KEY_BYTES).contains(&key.len())
-            && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        if kind != "storage" || *elements < 0 || !plain {
-            return self.operand("a storage with a plain key and a count", "another value");
-        }
-        let storage = Storage {
-            element: *element,
-            key: key.clone(),
-            elements: elements.unsigned_abs(),
-        };
-        self.push(Node::Storage(storage))
-    }
-
-    fn counts(&self, id: NodeId) -> Result<Vec<u64>, PickleError> {
-        let (Node::Tuple(items) | Node::List(items)) = self.node(id) else {
-            return self.operand("a tuple of counts", self.node(id).kind());
-        };
-        if items.len() > MOST_DIMENSIONS {
-            return self.operand("at most 8 dimensions", "more");
-        }
-        let count = |&id: &NodeId| match self.node(id) {
-            Node::Int(n) if *n >= 0 => Ok(n.unsigned_abs()),
-            other => self.operand("a count", other.kind()),
-        };
-        items.iter().map(count).collect()
-    }
-
-    fn tensor(&self, arguments: &[NodeId]) -> Result<Node, PickleError> {
-        let [storage, offset, shape, strides, ..] = arguments else {
-            return self.operand("storage, offset, shape and strides", "fewer arguments");
-        };
-        let (Node::Storage(storage), Node::Int(offset)) = (self.node(*storage), self.node(*offset))
-        else {
-            return self.operand("a storage and an offset", self.node(*storage).kind());
-        };
-        let (shape, strides) = (self.counts(*shape)?, self.counts(*strides)?);
-        if shape.len() != strides.len() || *offset < 0 {
-            return self.operand(
-                "a stride per dimension and an offset from 0",
-                "another value",
-            );
-        }
-        Ok(Node::Tensor(Box::new(Tensor {
-            storage: storage.clone(),
-            offset: offset.unsigned_abs(),
-            shape,
-            strides,
-        })))
     }
 
     fn pairs(&self, id: NodeId) -> Result<Vec<(NodeId, NodeId)>, PickleError> {
@@ -307,6 +246,7 @@ impl<'a> Machine<'a> {
 
     fn reduce(&mut self) -> Result<(), PickleError> {
         let (arguments, callable) = (self.pop()?, self.pop()?);
+        let given = arguments;
         let Node::Tuple(arguments) = self.node(arguments) else {
             return self.operand("an argument tuple", self.node(arguments).kind());
         };
@@ -327,16 +267,29 @@ impl<'a> Machine<'a> {
                 _ => return self.operand("OrderedDict() or OrderedDict(pairs)", "more arguments"),
             },
             Node::RebuildTensor => self.tensor(arguments)?,
-            other => return self.operand("OrderedDict or _rebuild_tensor_v2", other.kind()),
+            Node::Global(name) => Node::Object(Object {
+                of: name,
+                arguments: given,
+                state: None,
+            }),
+            other => return self.operand("a known function or class", other.kind()),
         };
         self.push(node)
     }
 
     fn build(&mut self) -> Result<(), PickleError> {
-        self.pop()?;
-        match self.node(self.top()?) {
-            Node::Dict(_) => Ok(()),
-            other => self.operand("state for an OrderedDict", other.kind()),
+        let state = self.pop()?;
+        let id = self.top()?;
+        match self.nodes.get_mut(id.0 as usize) {
+            Some(Node::Dict(_)) => Ok(()),
+            Some(Node::Object(object)) => {
+                object.state = Some(state);
+                Ok(())
+            }
+            other => {
+                let found = other.map_or("none", |node| node.kind());
+                self.operand("an object that takes state", found)
+            }
         }
     }
 
@@ -413,9 +366,11 @@ impl<'a> Machine<'a> {
             0x8c => self.text(1),
             b'X' => self.text(4),
             0x8d => self.text(8),
-            b'C' => self.skip_bytes(1),
-            b'B' => self.skip_bytes(4),
-            0x8e => self.skip_bytes(8),
+            b'C' => self.byte_string(1),
+            b'B' => self.byte_string(4),
+            0x8e => self.byte_string(8),
+            0x96 if self.kind == Kind::Scaler => self.byte_string(8),
+            0x81 if self.kind == Kind::Scaler => self.reduce(),
             b'q' | b'r' => {
                 let index = self.unsigned(if code == b'q' { 1 } else { 4 })?;
                 self.memoize(index as u32)

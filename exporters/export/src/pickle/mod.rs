@@ -1,14 +1,17 @@
 //! A pickle reader that can build data and nothing else.
 //!
-//! It knows the opcodes of protocols 2 to 5 that `torch.save` writes and a fixed list of globals.
+//! It knows the opcodes of protocols 2 to 5 that `torch.save` writes and a fixed list of globals;
+//! for a fitted scaler another list and two opcodes more.
 //! Values live in one arena and refer to each other by index: depth costs no stack, a cycle costs
 //! no memory, and nothing in the file is ever called.
 
 mod machine;
+pub(crate) mod objects;
+mod torch;
 mod value;
 
-pub use machine::parse;
-pub use value::{Element, Node, NodeId, Pickle, Storage, Tensor};
+pub use machine::{parse, parse_scaler};
+pub use value::{Element, Node, NodeId, Object, Pickle, Storage, Tensor};
 
 /// Why a pickle is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,7 +25,7 @@ pub enum PickleError {
     },
     /// An instruction this reader does not have.
     #[error(
-        "pickle instruction: expected one that torch.save writes, found {code:#04x} at byte {at}"
+        "pickle instruction: expected one that such a file needs, found {code:#04x} at byte {at}"
     )]
     Opcode {
         /// The instruction.
@@ -31,9 +34,7 @@ pub enum PickleError {
         at: usize,
     },
     /// A name outside the allow list. It was not looked up.
-    #[error(
-        "pickle global: expected OrderedDict, _rebuild_tensor_v2 or a torch storage, found {name}"
-    )]
+    #[error("pickle global: expected one that such a file needs, found {name}")]
     Global {
         /// `module.name`.
         name: String,

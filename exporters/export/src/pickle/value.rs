@@ -47,6 +47,17 @@ pub struct Tensor {
     pub strides: Vec<u64>,
 }
 
+/// What a class or function would make of its arguments and a state. It is not made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Object {
+    /// The class or function.
+    pub of: &'static str,
+    /// Its arguments, a tuple.
+    pub arguments: NodeId,
+    /// The last state given to it.
+    pub state: Option<NodeId>,
+}
+
 /// A value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Node {
@@ -60,8 +71,8 @@ pub enum Node {
     Float(f64),
     /// Text.
     Text(String),
-    /// A byte string, whose content is not kept.
-    Bytes,
+    /// A byte string; its content is kept in the pickle of a scaler only.
+    Bytes(Vec<u8>),
     /// A tuple.
     Tuple(Vec<NodeId>),
     /// A list.
@@ -78,6 +89,10 @@ pub enum Node {
     Storage(Storage),
     /// A tensor.
     Tensor(Box<Tensor>),
+    /// A class or function of a scaler, by name.
+    Global(&'static str),
+    /// What a class or function of a scaler would make.
+    Object(Object),
 }
 
 impl Node {
@@ -89,7 +104,7 @@ impl Node {
             Self::Int(_) => "an int",
             Self::Float(_) => "a float",
             Self::Text(_) => "text",
-            Self::Bytes => "bytes",
+            Self::Bytes(_) => "bytes",
             Self::Tuple(_) => "a tuple",
             Self::List(_) => "a list",
             Self::Dict(_) => "a dict",
@@ -98,6 +113,8 @@ impl Node {
             Self::StorageClass(_) => "a storage class",
             Self::Storage(_) => "a storage",
             Self::Tensor(_) => "a tensor",
+            Self::Global(name) => name,
+            Self::Object(object) => object.of,
         }
     }
 }

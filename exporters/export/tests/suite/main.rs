@@ -15,6 +15,8 @@ mod reference;
 #[cfg(test)]
 mod safetensors;
 #[cfg(test)]
+mod scaler;
+#[cfg(test)]
 mod strictness;
 #[cfg(test)]
 mod writer;

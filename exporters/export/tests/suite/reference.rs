@@ -1,10 +1,14 @@
 //! The shared golden cases, where they are there.
 
+use crate::safetensors::{Tensor, bytes, renamed_encoder, renamed_probe};
+use echocart_core::engine::Engine;
 use echocart_core::manifest::{LVEF, VIEW};
+use echocart_core::package::Package;
 use echocart_export::checkpoint::{Best, read_encoder, read_probe};
-use echocart_export::parity::Case;
+use echocart_export::parity::{self, Case};
 use echocart_export::{generator, layout};
-use std::path::PathBuf;
+use echocart_infer::{Library, OrtEngine, default_library_path};
+use std::path::{Path, PathBuf};
 
 fn cases() -> Vec<PathBuf> {
     let shared = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/reference");
@@ -57,6 +61,74 @@ fn the_right_head_of_the_reference_probes_is_chosen() {
                 let expected = generator::weight(&case.tag, name, &key, &shape);
                 assert!(chosen.state.read(&key).unwrap() == expected, "{key}");
             }
+        }
+    }
+}
+
+#[test]
+fn the_reference_cases_pass_from_safetensors_of_both_namings() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let library = default_library_path(&root);
+    if !library.is_file() {
+        println!("skipped: no ONNX Runtime at {}", library.display());
+        return;
+    }
+    let library = Library::load(&library.canonicalize().unwrap()).unwrap();
+    for from in cases() {
+        let case = Case::open(&from.join("case.json")).unwrap();
+        let tensors = |group: &str, layout: Vec<(String, Vec<usize>)>| -> Vec<Tensor> {
+            let values =
+                |key: &str, shape: &[usize]| generator::weight(&case.tag, group, key, shape);
+            let tensor = |(key, shape): (String, Vec<usize>)| {
+                let values = values(&key, &shape);
+                (key, shape, values)
+            };
+            layout.into_iter().map(tensor).collect()
+        };
+        let probe = |last, outputs| layout::Probe {
+            kind: layout::ProbeKind::Attentive,
+            dim: case.dim,
+            depth: case.probe_depth,
+            heads: case.probe_heads,
+            hidden: 4 * case.dim,
+            last,
+            outputs,
+        };
+        let encoder = tensors("encoder", layout::encoder(&case.recipe().encoder));
+        let view = tensors(VIEW, layout::probe(&probe("linear", case.classes)));
+        let lvef = tensors(LVEF, layout::probe(&probe("regressor", 1)));
+        let mut whole = renamed_encoder("vjepa2.", encoder.clone());
+        whole.extend(renamed_probe(view.clone()));
+        for (encoder, view) in [(&whole, &whole), (&encoder, &view)] {
+            let dir = tempfile::TempDir::new().unwrap();
+            for file in ["case.json", "expected.npz"] {
+                std::fs::copy(from.join(file), dir.path().join(file)).unwrap();
+            }
+            for (file, tensors) in [
+                ("encoder.pt", encoder),
+                ("view_probe.pt", view),
+                ("lvef_probe.pt", &lvef),
+            ] {
+                std::fs::write(dir.path().join(file), bytes(tensors)).unwrap();
+            }
+            let mut make = |package: &Path| {
+                let package = Package::open(package, true).map_err(|e| e.to_string())?;
+                let engine = OrtEngine::open(&library, &package, "fp32", 1);
+                engine
+                    .map(|engine| Box::new(engine) as Box<dyn Engine>)
+                    .map_err(|e| e.to_string())
+            };
+            let report = parity::run(dir.path(), &mut make, &mut |_, _, _| {}).unwrap();
+            let passed = report
+                .rows
+                .iter()
+                .filter(|row| row.status == parity::Status::Pass);
+            assert_eq!(
+                (passed.count(), report.passed()),
+                (5, true),
+                "{:?}",
+                report.rows
+            );
         }
     }
 }

@@ -12,7 +12,7 @@ use serde_json::{Map, json};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-type Tensor = (String, Vec<usize>, Vec<f32>);
+pub type Tensor = (String, Vec<usize>, Vec<f32>);
 
 fn bytes_as(tensors: &[Tensor], dtype: &str, encode: impl Fn(f32) -> Vec<u8>) -> Vec<u8> {
     let mut header = Map::new();
@@ -34,7 +34,7 @@ fn raw(header: &str, data: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn bytes(tensors: &[Tensor]) -> Vec<u8> {
+pub fn bytes(tensors: &[Tensor]) -> Vec<u8> {
     bytes_as(tensors, "F32", |v| v.to_le_bytes().to_vec())
 }
 
@@ -69,10 +69,14 @@ fn split(tensor: &Tensor, names: &[&str]) -> Vec<Tensor> {
         .collect()
 }
 
-/// The names of `transformers` 5.23, written out one by one for the tiny encoder.
 fn hugging_face_encoder(prefix: &str) -> Vec<Tensor> {
+    renamed_encoder(prefix, our_encoder())
+}
+
+/// The names of `transformers` 5.23, written out one by one.
+pub fn renamed_encoder(prefix: &str, tensors: Vec<Tensor>) -> Vec<Tensor> {
     let mut out = Vec::new();
-    for tensor in our_encoder() {
+    for tensor in tensors {
         let module = tensor.0.rsplit_once('.').unwrap().0;
         let names: Vec<String> = match module {
             "patch_embed.proj" => vec!["embeddings.patch_embeddings.proj".to_owned()],
@@ -108,16 +112,23 @@ fn hugging_face_encoder(prefix: &str) -> Vec<Tensor> {
 }
 
 fn hugging_face_probe() -> Vec<Tensor> {
+    renamed_probe(ours(VIEW, &layout::probe(&tiny_probe(VIEW))))
+}
+
+/// The same for a pooler and its classifier.
+pub fn renamed_probe(tensors: Vec<Tensor>) -> Vec<Tensor> {
     let mut out = Vec::new();
-    for tensor in ours(VIEW, &layout::probe(&tiny_probe(VIEW))) {
+    for tensor in tensors {
         if tensor.0 == "pooler.query_tokens" {
             out.push(tensor);
             continue;
         }
         let module = tensor.0.rsplit_once('.').unwrap().0;
+        let index = module.split('.').nth(2).unwrap_or_default();
+        let module = module.replace(&format!("blocks.{index}."), "blocks.N.");
         let cross = "pooler.cross_attention_layer";
-        let own = "pooler.self_attention_layers.0";
-        let names: Vec<String> = match module {
+        let own = format!("pooler.self_attention_layers.{index}");
+        let names: Vec<String> = match module.as_str() {
             "linear" => vec!["classifier".to_owned()],
             "pooler.cross_attention_block.norm1" => vec![format!("{cross}.layer_norm1")],
             "pooler.cross_attention_block.norm2" => vec![format!("{cross}.layer_norm2")],
@@ -128,14 +139,14 @@ fn hugging_face_probe() -> Vec<Tensor> {
             ],
             "pooler.cross_attention_block.mlp.fc1" => vec![format!("{cross}.mlp.fc1")],
             "pooler.cross_attention_block.mlp.fc2" => vec![format!("{cross}.mlp.fc2")],
-            "pooler.blocks.0.norm1" => vec![format!("{own}.layer_norm1")],
-            "pooler.blocks.0.norm2" => vec![format!("{own}.layer_norm2")],
-            "pooler.blocks.0.attn.qkv" => ["q", "k", "v"]
+            "pooler.blocks.N.norm1" => vec![format!("{own}.layer_norm1")],
+            "pooler.blocks.N.norm2" => vec![format!("{own}.layer_norm2")],
+            "pooler.blocks.N.attn.qkv" => ["q", "k", "v"]
                 .map(|p| format!("{own}.self_attn.{p}_proj"))
                 .to_vec(),
-            "pooler.blocks.0.attn.proj" => vec![format!("{own}.self_attn.out_proj")],
-            "pooler.blocks.0.mlp.fc1" => vec![format!("{own}.mlp.fc1")],
-            "pooler.blocks.0.mlp.fc2" => vec![format!("{own}.mlp.fc2")],
+            "pooler.blocks.N.attn.proj" => vec![format!("{own}.self_attn.out_proj")],
+            "pooler.blocks.N.mlp.fc1" => vec![format!("{own}.mlp.fc1")],
+            "pooler.blocks.N.mlp.fc2" => vec![format!("{own}.mlp.fc2")],
             other => panic!("{other}"),
         };
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
