@@ -100,7 +100,12 @@ impl From<SessionError> for Fault {
 
 impl From<PushError> for Fault {
     fn from(error: PushError) -> Self {
-        Self::new(Code::BadFrameSize, error.to_string())
+        let code = match error {
+            PushError::Size { .. } | PushError::Pixels { .. } => Code::BadFrameSize,
+            PushError::Time { .. } => Code::BadTime,
+            PushError::Ended => Code::Closed,
+        };
+        Self::new(code, error.to_string())
     }
 }
 

@@ -116,7 +116,7 @@ impl Assembler {
         loop {
             self.take_returns();
             if self.stop.load(Ordering::Relaxed) {
-                return self.counters();
+                return self.break_off();
             }
             let closed = self.frames.is_closed();
             if let Some(queued) = self.frames.take() {
@@ -398,6 +398,14 @@ impl Assembler {
             at,
             "the source gave its last frame".to_owned(),
         );
+        self.counters()
+    }
+
+    /// Ends at once: what the ring still holds is in flight.
+    fn break_off(mut self) -> Counters {
+        while let Some(queued) = self.frames.take() {
+            self.ledger.admit(queued.number);
+        }
         self.counters()
     }
 

@@ -5,11 +5,14 @@ use crate::events::{Event, Status};
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender, TrySendError, bounded};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// How often a blocked sender looks whether the session was stopped.
 const STOP_CHECK: Duration = Duration::from_millis(20);
+
+/// How long the last event waits for a reader that has stopped reading.
+const LAST_PATIENCE: Duration = Duration::from_millis(250);
 
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Tally {
@@ -18,9 +21,14 @@ pub(crate) struct Tally {
     pub events_dropped: u64,
 }
 
+#[derive(Default)]
+struct Ledger {
+    tally: Tally,
+    closed: bool,
+}
+
 struct Shared {
-    tally: Mutex<Tally>,
-    closed: AtomicBool,
+    ledger: Mutex<Ledger>,
     stop: Arc<AtomicBool>,
 }
 
@@ -43,11 +51,13 @@ impl Outbox {
             oldest: receiver.clone(),
             pace,
             shared: Arc::new(Shared {
-                tally: Mutex::new(Tally {
-                    values: ["view", "lvef", "signal"].map(|n| (n.to_owned(), 0)).into(),
-                    ..Tally::default()
+                ledger: Mutex::new(Ledger {
+                    tally: Tally {
+                        values: ["view", "lvef", "signal"].map(|n| (n.to_owned(), 0)).into(),
+                        ..Tally::default()
+                    },
+                    closed: false,
                 }),
-                closed: AtomicBool::new(false),
                 stop,
             }),
         };
@@ -56,67 +66,61 @@ impl Outbox {
 
     /// Sends an event; after [`Outbox::close`] it is silently left out.
     pub fn send(&self, event: Event) {
-        let mut tally = self
-            .shared
-            .tally
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if self.shared.closed.load(Ordering::Relaxed) {
+        let mut ledger = self.lock();
+        if ledger.closed {
             return;
         }
         if let Event::Estimate(e) = &event {
-            tally.estimates += 1;
+            ledger.tally.estimates += 1;
             for (name, status) in [
                 ("view", e.view.status),
                 ("lvef", e.lvef.status),
                 ("signal", e.signal.status),
             ] {
-                if matches!(status, Status::Value | Status::Demonstration) {
-                    *tally.values.entry(name.to_owned()).or_default() += 1;
+                if matches!(status, Status::Value | Status::Demonstration)
+                    && let Some(count) = ledger.tally.values.get_mut(name)
+                {
+                    *count += 1;
                 }
             }
         }
-        drop(tally);
-        self.deliver(event);
+        let stopping = || self.shared.stop.load(Ordering::Relaxed);
+        self.deliver(event, &mut ledger.tally, stopping);
     }
 
     /// Sends the session's last event; whatever another thread still sends is left out.
-    pub fn close(&self, last: impl FnOnce(Tally) -> Event) {
-        let tally = {
-            let tally = self
-                .shared
-                .tally
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            self.shared.closed.store(true, Ordering::Relaxed);
-            tally.clone()
-        };
-        self.deliver(last(tally));
+    pub fn close(&self, last: impl FnOnce(&Tally) -> Event) {
+        let mut ledger = self.lock();
+        ledger.closed = true;
+        let event = last(&ledger.tally);
+        let until = Instant::now() + LAST_PATIENCE;
+        self.deliver(event, &mut ledger.tally, || Instant::now() > until);
     }
 
-    fn deliver(&self, event: Event) {
+    fn lock(&self) -> MutexGuard<'_, Ledger> {
+        self.shared
+            .ledger
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for room at max pace until `impatient`; otherwise the oldest event makes room.
+    fn deliver(&self, event: Event, tally: &mut Tally, impatient: impl Fn() -> bool) {
         let mut event = event;
         loop {
-            let stopping = self.shared.stop.load(Ordering::Relaxed);
-            event = match self.pace {
-                Pace::Max if !stopping => match self.sender.send_timeout(event, STOP_CHECK) {
+            event = if self.pace == Pace::Max && !impatient() {
+                match self.sender.send_timeout(event, STOP_CHECK) {
                     Ok(()) | Err(SendTimeoutError::Disconnected(_)) => return,
                     Err(SendTimeoutError::Timeout(event)) => event,
-                },
-                _ => match self.sender.try_send(event) {
+                }
+            } else {
+                match self.sender.try_send(event) {
                     Ok(()) | Err(TrySendError::Disconnected(_)) => return,
                     Err(TrySendError::Full(event)) => {
-                        if self.oldest.try_recv().is_ok() {
-                            let mut tally = self
-                                .shared
-                                .tally
-                                .lock()
-                                .unwrap_or_else(PoisonError::into_inner);
-                            tally.events_dropped += 1;
-                        }
+                        tally.events_dropped += u64::from(self.oldest.try_recv().is_ok());
                         event
                     }
-                },
+                }
             };
         }
     }

@@ -14,6 +14,9 @@ use std::thread::Thread;
 /// Buffers beyond the ring's capacity: one being filled, two held by the assembler, one spare.
 const SPARE_BUFFERS: usize = 4;
 
+/// Latest capture time, some 146 years: far enough from overflow for every sum of times.
+pub const MAX_CAPTURE_NANOS: i64 = 1 << 62;
+
 /// A frame in the ring.
 pub(crate) struct Queued {
     pub meta: FrameMeta,
@@ -26,6 +29,7 @@ pub(crate) struct Queued {
 #[derive(Default)]
 struct Totals {
     closed: AtomicBool,
+    abandoned: AtomicBool,
     captured: AtomicU64,
     dropped: AtomicU64,
 }
@@ -54,6 +58,15 @@ pub enum PushError {
         /// Bytes of this frame.
         found: usize,
     },
+    /// A capture time no clock gives.
+    #[error("capture time: expected 0 to {MAX_CAPTURE_NANOS} ns, found {found}")]
+    Time {
+        /// The time given.
+        found: i64,
+    },
+    /// The pipeline has ended and takes no frame any more.
+    #[error("pipeline: expected a running one, found it ended")]
+    Ended,
     /// The pixels are not as many as the meta data says.
     #[error("frame pixels: expected {expected} bytes, found {found}")]
     Pixels {
@@ -161,6 +174,14 @@ impl FrameProducer {
                 found: expected,
             });
         }
+        if !(0..=MAX_CAPTURE_NANOS).contains(&meta.capture_nanos) {
+            return Err(PushError::Time {
+                found: meta.capture_nanos,
+            });
+        }
+        if self.totals.abandoned.load(Ordering::Relaxed) {
+            return Err(PushError::Ended);
+        }
         if self.ring.is_full() {
             return Ok(Pushed::RingFull);
         }
@@ -213,6 +234,12 @@ impl Drop for FrameProducer {
         if let Some(assembler) = &self.assembler {
             assembler.unpark();
         }
+    }
+}
+
+impl Drop for FrameConsumer {
+    fn drop(&mut self) {
+        self.totals.abandoned.store(true, Ordering::Relaxed);
     }
 }
 

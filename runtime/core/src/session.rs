@@ -147,13 +147,18 @@ impl Session {
             .clone()
     }
 
+    /// True when the pipeline's thread has ended, with the source or without.
+    pub fn has_ended(&self) -> bool {
+        self.assembler.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
     /// Waits at most `patience` for the source's end to have gone through, and tells whether it
     /// has. The [`FrameProducer`] must have been dropped for that.
     pub fn wait_finished(&mut self, patience: Duration) -> bool {
         if self.last.is_none() {
             self.last = self.finished.recv_timeout(patience).ok();
         }
-        self.last.is_some() || self.assembler.as_ref().is_none_or(JoinHandle::is_finished)
+        self.last.is_some() || self.has_ended()
     }
 
     /// Ends the session and sends the summary, the last event.
@@ -182,7 +187,7 @@ impl Session {
                 schema: SCHEMA,
                 counters,
                 estimates: tally.estimates,
-                values: tally.values,
+                values: tally.values.clone(),
                 events_dropped: tally.events_dropped,
             };
             summary = Some(made.clone());

@@ -7,7 +7,7 @@ use echocart_capture::Source;
 use echocart_core::clock::{self, Pace};
 use echocart_core::dump::DumpWriter;
 use echocart_core::frame::FrameMeta;
-use echocart_core::ring::{FrameProducer, Pushed};
+use echocart_core::ring::{FrameProducer, PushError, Pushed};
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::Path;
@@ -126,7 +126,7 @@ impl CaptureSetup {
                 if self.stop.load(Ordering::Relaxed) {
                     return Ok(CaptureEnd::Stopped);
                 }
-                let time = offset + meta.capture_nanos;
+                let time = meta.capture_nanos.saturating_add(offset);
                 last = Some(time);
                 if self.seconds.is_some_and(|s| time as f64 >= s * 1e9) {
                     return Ok(CaptureEnd::Ended);
@@ -136,7 +136,7 @@ impl CaptureSetup {
                     Pace::Max => 0,
                 };
                 let meta = FrameMeta {
-                    capture_nanos: zero + time,
+                    capture_nanos: time.saturating_add(zero),
                     pass,
                     ..meta
                 };
@@ -150,7 +150,7 @@ impl CaptureSetup {
             let Some(last) = last.filter(|_| self.looped) else {
                 break;
             };
-            offset = last + period;
+            offset = last.saturating_add(period);
             if !memory.is_whole() {
                 self.source.rewind().because(Cause::Source)?;
             }
@@ -198,13 +198,13 @@ impl CaptureSetup {
         }
         if self.pace == Pace::Real {
             let swap = |pooled: &mut Vec<u8>| std::mem::swap(pooled, pixels);
-            self.producer.push(meta, swap).because(Cause::Source)?;
+            self.producer.push(meta, swap).map_err(not_taken)?;
             return Ok(true);
         }
         loop {
             let swap = |pooled: &mut Vec<u8>| std::mem::swap(pooled, pixels);
             let pushed = self.producer.offer(meta, swap);
-            if pushed.because(Cause::Source)? != Pushed::RingFull {
+            if pushed.map_err(not_taken)? != Pushed::RingFull {
                 return Ok(true);
             }
             if self.stop.load(Ordering::Relaxed) {
@@ -213,4 +213,12 @@ impl CaptureSetup {
             std::thread::sleep(ROOM);
         }
     }
+}
+
+fn not_taken(error: PushError) -> Failure {
+    let cause = match error {
+        PushError::Ended => Cause::Other,
+        _ => Cause::Source,
+    };
+    Failure::new(cause, error)
 }

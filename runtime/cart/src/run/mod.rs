@@ -109,11 +109,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     while !stop.load(Ordering::Relaxed) && !capture.is_finished() {
         std::thread::sleep(POLL);
     }
-    let ended = if capture.is_finished() || stop.load(Ordering::Relaxed) {
-        capture.join_within(Duration::from_millis(300))
-    } else {
-        CaptureEnd::Stopped
-    };
+    let ended = capture.join_within(Duration::from_millis(300));
     while !stop.load(Ordering::Relaxed) && !session.wait_finished(POLL) {}
     session.stop();
     let written = events.join();
