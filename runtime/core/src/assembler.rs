@@ -150,17 +150,15 @@ impl Assembler {
             self.refuse(queued, Reason::BadTimestamp);
             return;
         }
+        let mut changed = false;
         if self.geometry != Some((width_px, height_px, format)) {
             if let Err(error) = self.preprocessor.prepare(width_px, height_px, format) {
-                self.state(StateKind::SectorChanged, capture_nanos, error.to_string());
                 self.refuse(queued, Reason::NotPermitted);
+                self.state(StateKind::SectorChanged, capture_nanos, error.to_string());
                 return;
             }
-            if self.geometry.is_some() {
-                self.sector += 1;
-                let detail = format!("frames are now {width_px}x{height_px} {format}");
-                self.state(StateKind::SectorChanged, capture_nanos, detail);
-            }
+            changed = self.geometry.is_some();
+            self.sector += u32::from(changed);
             self.geometry = Some((width_px, height_px, format));
         }
         self.newest_nanos = Some(capture_nanos);
@@ -168,6 +166,10 @@ impl Assembler {
             self.lag_nanos = (clock::now_nanos() - capture_nanos).max(0);
         }
         self.ledger.admit(queued.number);
+        if changed {
+            let detail = format!("frames are now {width_px}x{height_px} {format}");
+            self.state(StateKind::SectorChanged, capture_nanos, detail);
+        }
         let candidate = Candidate {
             number: queued.number,
             capture_nanos,

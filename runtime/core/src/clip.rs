@@ -35,24 +35,23 @@ pub struct Clip {
 
 impl Clip {
     /// The clip as evidence.
-    pub fn segment(&self) -> Segment {
+    pub fn segment(&self) -> Option<Segment> {
         segment(&self.frames, self.sector)
     }
 }
 
-/// Evidence of `frames`, which are in time order.
-pub(crate) fn segment(frames: &[FrameRef], sector: u32) -> Segment {
-    let first = frames.first().copied();
-    let last = frames.last().copied();
-    Segment {
-        first_frame: first.map_or(0, |f| f.number),
-        last_frame: last.map_or(0, |f| f.number),
-        first_capture_nanos: first.map_or(0, |f| f.capture_nanos),
-        last_capture_nanos: last.map_or(0, |f| f.capture_nanos),
+/// Evidence of `frames`, which are in time order; none without a frame.
+pub(crate) fn segment(frames: &[FrameRef], sector: u32) -> Option<Segment> {
+    let (first, last) = (frames.first()?, frames.last()?);
+    Some(Segment {
+        first_frame: first.number,
+        last_frame: last.number,
+        first_capture_nanos: first.capture_nanos,
+        last_capture_nanos: last.capture_nanos,
         sector,
         view: None,
-        seam: first.map(|f| f.pass) != last.map(|f| f.pass),
-    }
+        seam: first.pass != last.pass,
+    })
 }
 
 /// One tubelet in the window.

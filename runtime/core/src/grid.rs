@@ -2,7 +2,8 @@
 //!
 //! Slot `k` is due at `origin + k / rate`. It takes the nearest frame, at most `max_skew` away,
 //! and no frame stands for two slots. A slot is decided when a frame at or after its grid time
-//! arrives, or when [`Grid::expire`] says that none will come.
+//! arrives, or when [`Grid::expire`] says that none will come. After as many gaps in a row as a
+//! clip has frames the grid waits, and starts again with the next frame.
 
 use crate::manifest::Sampling;
 
@@ -24,8 +25,7 @@ pub enum Verdict {
     Gap,
     /// This frame stands for no slot.
     Passed(Candidate),
-    /// The stream was interrupted for longer than a clip: slots start again from 0 at the frame
-    /// that ended the interruption.
+    /// A clip's worth of slots were gaps: slots start again from 0 at the next frame.
     Restarted,
 }
 
@@ -34,21 +34,21 @@ pub enum Verdict {
 pub struct Grid {
     rate_hz: f64,
     max_skew_nanos: i64,
-    restart_nanos: i64,
+    most_gaps: usize,
+    gaps: usize,
     origin_nanos: Option<i64>,
     slot: u64,
     before: Option<Candidate>,
 }
 
 impl Grid {
-    /// A grid that starts with the first frame. `frames` of one clip set how long an interruption
-    /// restarts it.
+    /// A grid that starts with the first frame, for clips of `frames`.
     pub fn new(sampling: &Sampling, frames: usize) -> Self {
-        let clip_nanos = frames as f64 / sampling.rate_hz * 1e9;
         Self {
             rate_hz: sampling.rate_hz,
             max_skew_nanos: (sampling.max_skew_millis * 1e6) as i64,
-            restart_nanos: clip_nanos as i64,
+            most_gaps: frames,
+            gaps: 0,
             origin_nanos: None,
             slot: 0,
             before: None,
@@ -62,17 +62,8 @@ impl Grid {
     /// Takes the next frame; capture times must grow. Appends what follows from it to `verdicts`.
     pub fn frame(&mut self, frame: Candidate, verdicts: &mut Vec<Verdict>) {
         let time = frame.capture_nanos;
-        let mut origin = *self.origin_nanos.get_or_insert(time);
-        if time - self.due_nanos(origin) > self.restart_nanos {
-            if let Some(before) = self.before.take() {
-                verdicts.push(Verdict::Passed(before));
-            }
-            verdicts.push(Verdict::Restarted);
-            origin = time;
-            self.origin_nanos = Some(time);
-            self.slot = 0;
-        }
         loop {
+            let origin = *self.origin_nanos.get_or_insert(time);
             let due = self.due_nanos(origin);
             if time < due {
                 if let Some(before) = self.before.take() {
@@ -85,37 +76,50 @@ impl Grid {
                 }
                 return;
             }
-            self.slot += 1;
             let fits = time - due <= self.max_skew_nanos;
             match self.before.take() {
                 Some(before) if !fits || due - before.capture_nanos <= time - due => {
-                    verdicts.push(Verdict::Chosen(before));
+                    self.choose(before, verdicts);
                 }
                 before => {
                     verdicts.extend(before.map(Verdict::Passed));
                     if fits {
-                        verdicts.push(Verdict::Chosen(frame));
+                        self.choose(frame, verdicts);
                         return;
                     }
-                    verdicts.push(Verdict::Gap);
+                    self.gap(verdicts);
                 }
             }
+        }
+    }
+
+    fn choose(&mut self, candidate: Candidate, verdicts: &mut Vec<Verdict>) {
+        self.slot += 1;
+        self.gaps = 0;
+        verdicts.push(Verdict::Chosen(candidate));
+    }
+
+    fn gap(&mut self, verdicts: &mut Vec<Verdict>) {
+        self.slot += 1;
+        self.gaps += 1;
+        verdicts.push(Verdict::Gap);
+        if self.gaps == self.most_gaps {
+            self.gaps = 0;
+            self.slot = 0;
+            self.origin_nanos = None;
+            verdicts.push(Verdict::Restarted);
         }
     }
 
     /// Decides the slots whose grid time and skew passed before `now_nanos` without a frame.
     /// The caller subtracts what a frame may arrive late.
     pub fn expire(&mut self, now_nanos: i64, verdicts: &mut Vec<Verdict>) {
-        let Some(origin) = self.origin_nanos else {
-            return;
-        };
-        while now_nanos - self.due_nanos(origin) > self.max_skew_nanos
-            && now_nanos - self.due_nanos(origin) <= self.restart_nanos
+        while let Some(origin) = self.origin_nanos
+            && now_nanos - self.due_nanos(origin) > self.max_skew_nanos
         {
-            self.slot += 1;
             match self.before.take() {
-                Some(before) => verdicts.push(Verdict::Chosen(before)),
-                None => verdicts.push(Verdict::Gap),
+                Some(before) => self.choose(before, verdicts),
+                None => self.gap(verdicts),
             }
         }
     }
@@ -181,10 +185,27 @@ mod tests {
     }
 
     #[test]
-    fn a_long_interruption_starts_again() {
+    fn a_long_interruption_is_a_clip_of_gaps_and_a_new_start() {
         let verdicts = run(&[0, 60_000]);
-        assert_eq!(verdicts[1], Verdict::Restarted);
+        assert_eq!(verdicts[1..17], [Verdict::Gap; 16]);
+        assert_eq!(verdicts[17], Verdict::Restarted);
         assert_eq!(chosen(&verdicts), [0, 1]);
+        assert_eq!(verdicts.len(), 19);
+    }
+
+    #[test]
+    fn waiting_for_an_interruption_to_end_changes_nothing() {
+        let frame = |number, millis: i64| Candidate {
+            number,
+            capture_nanos: millis * MILLI,
+        };
+        let (mut grid, mut verdicts) = (grid(), Vec::new());
+        grid.frame(frame(0, 0), &mut verdicts);
+        for now in (0..10_000).step_by(20) {
+            grid.expire(now * MILLI, &mut verdicts);
+        }
+        grid.frame(frame(1, 10_000), &mut verdicts);
+        assert_eq!(verdicts, run(&[0, 10_000]));
     }
 
     #[test]

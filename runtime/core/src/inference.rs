@@ -27,9 +27,9 @@ pub(crate) struct Context {
 
 impl Context {
     /// An estimate without any value.
-    pub fn refused(&self, clip: u64, reason: Reason, segment: Segment) -> Estimate {
+    pub fn refused(&self, clip: u64, reason: Reason, segment: Option<Segment>) -> Estimate {
         let evidence = Evidence {
-            segments: vec![segment],
+            segments: segment.into_iter().collect(),
             ..Evidence::default()
         };
         Estimate {
@@ -101,7 +101,7 @@ impl Inference {
             let served = catch_unwind(AssertUnwindSafe(|| self.serve(&mut clip)));
             if served.is_err() {
                 self.panicked = true;
-                self.report_down(&clip.segment(), "the engine panicked");
+                self.report_down(&clip, "the engine panicked");
                 self.refuse(&clip);
             }
             if returns.send(clip).is_err() {
@@ -115,14 +115,13 @@ impl Inference {
             self.refuse(clip);
             return;
         }
-        let segment = clip.segment();
-        match self.estimate(clip, &segment) {
+        match self.estimate(clip) {
             Ok(estimate) => {
                 self.down = false;
                 self.context.send(&self.outbox, estimate);
             }
             Err(error) => {
-                self.report_down(&segment, &error.to_string());
+                self.report_down(clip, &error.to_string());
                 self.refuse(clip);
             }
         }
@@ -136,7 +135,7 @@ impl Inference {
         self.context.send(&self.outbox, refused);
     }
 
-    fn report_down(&mut self, segment: &Segment, detail: &str) {
+    fn report_down(&mut self, clip: &Clip, detail: &str) {
         if self.down {
             return;
         }
@@ -144,14 +143,18 @@ impl Inference {
         self.outbox.send(Event::State(Box::new(State {
             schema: SCHEMA,
             state: StateKind::EngineDown,
-            at_nanos: segment.last_capture_nanos,
+            at_nanos: clip.frames.last().map_or(0, |f| f.capture_nanos),
             detail: detail.to_owned(),
             counters: None,
             session: None,
         })));
     }
 
-    fn estimate(&mut self, clip: &mut Clip, segment: &Segment) -> Result<Estimate, EngineError> {
+    fn estimate(&mut self, clip: &mut Clip) -> Result<Estimate, EngineError> {
+        let segment = clip.segment().ok_or_else(|| EngineError::Failed {
+            what: "clip".to_owned(),
+            message: "it has no frame".to_owned(),
+        })?;
         let context = self.context.clone();
         let manifest = &context.manifest;
         let slot = self.next_slot;
@@ -160,10 +163,11 @@ impl Inference {
         clip.inferred = true;
         self.next_slot = (slot + 1) % self.engine.slots();
 
-        let mut estimate = context.refused(clip.number, Reason::WarmingUp, segment.clone());
+        let mut estimate = context.refused(clip.number, Reason::WarmingUp, Some(segment.clone()));
         let mut raw = Raw::default();
         let mut logits = Vec::new();
         self.engine.head(VIEW, &[slot], &mut logits)?;
+        finite(VIEW, &logits)?;
         estimate.view = judge::view(manifest, &logits, segment.clone(), context.valid_for_nanos);
         raw.view = Some(logits);
         let label = estimate.view.value.as_ref().map(|v| v.label.clone());
@@ -214,6 +218,7 @@ impl Inference {
         }
         let mut z = Vec::new();
         self.engine.head(name, &slots, &mut z)?;
+        finite(name, &z)?;
         let judged = judge::regression(
             &self.context.manifest,
             output,
@@ -234,5 +239,16 @@ impl Inference {
                 && e.segment.sector == newest.segment.sector
                 && e.label.as_deref() == Some(label)
         })
+    }
+}
+
+/// A head that gives no number speaks for an engine that nothing of can be trusted.
+fn finite(head: &str, values: &[f32]) -> Result<(), EngineError> {
+    match values.iter().find(|v| !v.is_finite()) {
+        None => Ok(()),
+        Some(value) => Err(EngineError::Failed {
+            what: format!("head {head}"),
+            message: format!("expected finite numbers, found {value}"),
+        }),
     }
 }

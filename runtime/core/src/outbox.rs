@@ -1,7 +1,7 @@
 //! Events on their way to a reader: bounded, and honest about what it lost.
 
 use crate::clock::Pace;
-use crate::events::{Event, Status};
+use crate::events::{Estimate, Event, Output, Reason, Status};
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender, TrySendError, bounded};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,6 +25,8 @@ pub(crate) struct Tally {
 struct Ledger {
     tally: Tally,
     closed: bool,
+    /// The newest clip that was refused without waiting for older ones in inference.
+    refused: Option<(u64, Reason)>,
 }
 
 struct Shared {
@@ -57,6 +59,7 @@ impl Outbox {
                         ..Tally::default()
                     },
                     closed: false,
+                    refused: None,
                 }),
                 stop,
             }),
@@ -65,12 +68,21 @@ impl Outbox {
     }
 
     /// Sends an event; after [`Outbox::close`] it is silently left out.
+    ///
+    /// A refusal does not wait for an older clip in inference. When that clip's estimate comes, its
+    /// values are withheld for the refusal's reason, so that no reader shows them as newer.
     pub fn send(&self, event: Event) {
         let mut ledger = self.lock();
         if ledger.closed {
             return;
         }
-        if let Event::Estimate(e) = &event {
+        let mut event = event;
+        if let Event::Estimate(e) = &mut event {
+            match ledger.refused {
+                Some((newest, reason)) if e.clip < newest => overtake(e, reason),
+                _ if e.raw.is_none() => ledger.refused = e.view.reason.map(|r| (e.clip, r)),
+                _ => {}
+            }
             ledger.tally.estimates += 1;
             for (name, status) in [
                 ("view", e.view.status),
@@ -123,5 +135,17 @@ impl Outbox {
                 }
             };
         }
+    }
+}
+
+fn overtake(estimate: &mut Estimate, reason: Reason) {
+    withhold(&mut estimate.view, reason);
+    withhold(&mut estimate.lvef, reason);
+}
+
+fn withhold<T>(output: &mut Output<T>, reason: Reason) {
+    if output.has_value() {
+        let evidence = std::mem::take(&mut output.evidence);
+        *output = Output::withheld(reason, evidence);
     }
 }

@@ -122,6 +122,49 @@ fn a_gap_refuses_the_clips_that_cover_it() {
 }
 
 #[test]
+fn a_clip_without_a_frame_names_none() {
+    let (session, mut producer, events) = start(Scripted::engine(|_| A4C), Pace::Max, |_| {});
+    let without = |m: &FrameMeta| !(1200 * MILLI..2300 * MILLI).contains(&m.capture_nanos);
+    push_all(&mut producer, frames(120, 25).filter(without));
+    let (_, events) = finish(session, producer, &events);
+    let estimates = estimates(&events);
+    let refused = estimates
+        .iter()
+        .filter(|e| e.view.reason == Some(Reason::Gap));
+    let empty = refused
+        .filter(|e| e.view.evidence.segments.is_empty())
+        .count();
+    assert!(
+        empty > 0,
+        "a clip lies within the missing second"
+    );
+}
+
+#[test]
+fn an_older_clip_in_inference_is_not_shown_after_a_newer_refusal() {
+    let script = |_| Act::Sleep(Duration::from_millis(300));
+    let (session, mut producer, events) = start(Scripted::engine(script), Pace::Real, |_| {});
+    let without = |m: &FrameMeta| !(480 * MILLI..720 * MILLI).contains(&m.capture_nanos);
+    push_all(&mut producer, frames(40, 25).filter(without));
+    let (_, events) = finish(session, producer, &events);
+    let mut newest_refused = None;
+    let mut overtaken = 0;
+    for e in estimates(&events) {
+        if newest_refused.is_some_and(|n| e.clip < n) {
+            assert!(
+                !e.view.has_value(),
+                "clip {} after {newest_refused:?}",
+                e.clip
+            );
+            overtaken += 1;
+        } else if e.raw.is_none() {
+            newest_refused = Some(e.clip);
+        }
+    }
+    assert!(overtaken > 0);
+}
+
+#[test]
 fn a_change_of_geometry_refuses_mixed_clips_and_recovers() {
     let (session, mut producer, events) = start(Scripted::engine(|_| A4C), Pace::Max, |_| {});
     let changed = frames(120, 25).map(|m| FrameMeta {
@@ -146,6 +189,13 @@ fn a_change_of_geometry_refuses_mixed_clips_and_recovers() {
     }
     let state = |e: &Event| matches!(e, Event::State(s) if s.state == StateKind::SectorChanged);
     assert_eq!(events.iter().filter(|e| state(e)).count(), 1);
+    for event in &events {
+        if let Event::State(s) = event
+            && let Some(counters) = &s.counters
+        {
+            assert_identity(counters);
+        }
+    }
     assert_identity(&summary.counters);
 }
 
