@@ -1,8 +1,12 @@
 //! Bad input on the command line: one clear line, the documented exit code, no panic.
 
+use echocart_core::hash::sha256_file;
+use echocart_core::manifest::{FileEntry, Manifest};
 use echocart_tests::{build_dir, echocart, events, fetched, root, shared, text};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 const CINE: &str = "data/color3d_jpeg_baseline.dcm";
 const PACKAGE: &str = "packages/demo";
@@ -145,6 +149,206 @@ fn an_unknown_manifest_key_is_exit_4() {
     let cine = fetched(CINE).unwrap();
     let args = run_args(cine.to_str().unwrap(), package.to_str().unwrap());
     refused(&args, 4, &["treshold", "package.toml"]);
+}
+
+/// Applies `edit` to the manifest's text and lists the files' true sizes and hashes again.
+#[expect(clippy::unwrap_used, reason = "a test helper")]
+fn rehash(package: &Path, edit: impl FnOnce(String) -> String) {
+    let path = package.join("package.toml");
+    let text = edit(fs::read_to_string(&path).unwrap());
+    let mut manifest: Manifest = toml::from_str(&text).unwrap();
+    for (name, entry) in &mut manifest.files {
+        let (sha256, bytes) = sha256_file(&package.join(name)).unwrap();
+        *entry = FileEntry { bytes, sha256 };
+    }
+    fs::write(&path, toml::to_string(&manifest).unwrap()).unwrap();
+}
+
+#[test]
+fn a_file_that_nothing_vouches_for_is_exit_4() {
+    let dir = tempfile::tempdir().unwrap();
+    let package = package_copy(dir.path());
+    fs::write(package.join("extra.bin"), b"x").unwrap();
+    let cine = fetched(CINE).unwrap();
+    let args = run_args(cine.to_str().unwrap(), package.to_str().unwrap());
+    refused(&args, 4, &["extra.bin"]);
+}
+
+#[test]
+fn a_graph_that_does_not_fit_the_manifest_is_exit_4() {
+    let cine = fetched(CINE).unwrap();
+    for (what, edit, words) in [
+        (
+            "dim",
+            ("dim = 192", "dim = 384"),
+            ["384", "encoder.fp32.onnx"],
+        ),
+        (
+            "labels",
+            ("\"SSN\", ", ""),
+            ["12", "head.view.s1.fp32.onnx"],
+        ),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let package = package_copy(dir.path());
+        rehash(&package, |text| {
+            let edited = text.replace(edit.0, edit.1);
+            assert_ne!(edited, text, "{what}");
+            edited
+        });
+        let args = run_args(cine.to_str().unwrap(), package.to_str().unwrap());
+        refused(&args, 4, &words);
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let package = package_copy(dir.path());
+    let swap = |a: &str, b: &str| {
+        let (a, b) = (package.join(a), package.join(b));
+        let kept = fs::read(&a).unwrap();
+        fs::copy(&b, &a).unwrap();
+        fs::write(&b, kept).unwrap();
+    };
+    swap("head.view.s1.fp32.onnx", "head.view.s2.fp32.onnx");
+    rehash(&package, |text| text);
+    let args = run_args(cine.to_str().unwrap(), package.to_str().unwrap());
+    refused(
+        &args,
+        4,
+        &["inputs: expected 1, found 2", "head.view.s1.fp32.onnx"],
+    );
+}
+
+#[test]
+fn weights_that_give_no_number_are_engine_down_and_never_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let package = package_copy(dir.path());
+    let weights = package.join("head.view.fp32.weights");
+    let length = fs::metadata(&weights).unwrap().len() as usize;
+    fs::write(&weights, f32::NAN.to_le_bytes().repeat(length / 4)).unwrap();
+    rehash(&package, |text| text);
+    let file = dir.path().join("events.jsonl");
+    let cine = fetched(CINE).unwrap();
+    let mut args = run_args(cine.to_str().unwrap(), package.to_str().unwrap());
+    args.extend(["--events", file.to_str().unwrap()]);
+    let output = echocart().unwrap().args(args).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    let events = events(&file).unwrap();
+    let estimates = || events.iter().filter(|e| e["type"] == "estimate");
+    assert!(estimates().count() > 0);
+    for e in estimates() {
+        assert_eq!(e["view"]["reason"], "ENGINE_DOWN");
+        assert_eq!(e["lvef"]["reason"], "ENGINE_DOWN");
+        assert!(e.get("raw").is_none(), "{e}");
+    }
+    assert!(events.iter().any(|e| e["state"] == "ENGINE_DOWN"));
+}
+
+#[test]
+fn a_run_does_not_write_over_its_own_source() {
+    let dir = tempfile::tempdir().unwrap();
+    let cine = dir.path().join("cine.dcm");
+    fs::copy(fetched(CINE).unwrap(), &cine).unwrap();
+    let before = fs::read(&cine).unwrap();
+    let cine_text = cine.to_str().unwrap();
+    for option in ["--events", "--dump-frames"] {
+        let mut args = run_args(cine_text, ".echocart/packages/demo");
+        args.extend([option, cine_text]);
+        refused(&args, 2, &["--source", option]);
+    }
+    assert_eq!(fs::read(&cine).unwrap(), before);
+    let both = dir.path().join("both").to_str().unwrap().to_owned();
+    let mut args = run_args(cine_text, ".echocart/packages/demo");
+    args.extend(["--events", &both, "--dump-frames", &both]);
+    refused(&args, 2, &["--events", "--dump-frames"]);
+}
+
+#[test]
+fn standard_streams_that_take_nothing_do_not_end_a_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let cine = fetched(CINE).unwrap();
+    let package = fetched(PACKAGE).unwrap();
+    for stream in ["1", "2"] {
+        let file = dir.path().join(format!("{stream}.jsonl"));
+        let mut args = run_args(cine.to_str().unwrap(), package.to_str().unwrap());
+        args.extend(["--events", file.to_str().unwrap()]);
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut command = echocart().unwrap();
+        command.args(args);
+        match stream {
+            "1" => command.stdout(full),
+            _ => command.stderr(full),
+        };
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+        assert_eq!(events(&file).unwrap().last().unwrap()["type"], "summary");
+    }
+}
+
+#[test]
+fn an_interrupt_ends_a_run_even_when_nobody_reads_its_events() {
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = dir.path().join("fifo");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&fifo)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let mut run = echocart()
+        .unwrap()
+        .args(["run", "--headless", "--loop", "--events"])
+        .arg(&fifo)
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(700));
+    let id = run.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-INT", &id])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let until = Instant::now() + Duration::from_secs(60);
+    while run.try_wait().unwrap().is_none() {
+        assert!(
+            Instant::now() < until,
+            "still running long after the interrupt"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(run.wait().unwrap().code(), Some(1));
+}
+
+#[test]
+fn an_interrupt_ends_a_run_with_exit_0_and_the_summary_last() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("events.jsonl");
+    let mut run = echocart()
+        .unwrap()
+        .args(["run", "--headless", "--loop", "--events"])
+        .arg(&file)
+        .stderr(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let until = Instant::now() + Duration::from_secs(60);
+    while events(&file).unwrap_or_default().len() < 4 {
+        assert!(Instant::now() < until, "no events");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let id = run.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-INT", &id])
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert_eq!(run.wait().unwrap().code(), Some(0));
+    assert_eq!(events(&file).unwrap().last().unwrap()["type"], "summary");
 }
 
 #[test]

@@ -1,7 +1,11 @@
 //! Exit codes, and an error that knows its own.
 
 use std::fmt::Display;
+use std::io::Write;
 use std::process::ExitCode;
+
+/// Longest error line.
+const MOST_CHARS: usize = 800;
 
 /// What went wrong, as an exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,11 +45,30 @@ impl Failure {
 
     /// Prints the one line and gives the exit code.
     pub fn report(&self) -> ExitCode {
-        let text = self.error.to_string();
-        let line: Vec<&str> = text.split_whitespace().collect();
-        eprintln!("echocart: {}", line.join(" "));
+        let _ = writeln!(
+            std::io::stderr(),
+            "echocart: {}",
+            one_line(&self.error.to_string())
+        );
         ExitCode::from(self.cause as u8)
     }
+}
+
+/// A message as one line that a terminal can show: no control characters, not endless.
+fn one_line(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let line: String = words
+        .join(" ")
+        .chars()
+        .filter(|c| !c.is_control())
+        .collect();
+    if line.chars().count() <= MOST_CHARS {
+        return line;
+    }
+    let half = MOST_CHARS / 2;
+    let start: String = line.chars().take(half).collect();
+    let tail: Vec<char> = line.chars().rev().take(half).collect();
+    format!("{start} [...] {}", tail.iter().rev().collect::<String>())
 }
 
 /// Gives an error its cause.
@@ -57,5 +80,19 @@ pub trait Because<T> {
 impl<T, E: Into<anyhow::Error>> Because<T> for Result<T, E> {
     fn because(self, cause: Cause) -> Result<T, Failure> {
         self.map_err(|e| Failure::new(cause, e))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_line_and_keeps_its_beginning_and_its_end() {
+        assert_eq!(one_line("a\n  b\x1b[31mc"), "a b[31mc");
+        let long = format!("what {} where", "x".repeat(5000));
+        let line = one_line(&long);
+        assert!(line.starts_with("what x") && line.ends_with("x where"));
+        assert!(line.chars().count() < 1000);
     }
 }

@@ -7,17 +7,20 @@ use std::path::{Path, PathBuf};
 /// Name of the manifest inside a package.
 pub const MANIFEST: &str = "package.toml";
 
+/// Largest manifest read.
+const MOST_MANIFEST_BYTES: u64 = 1 << 20;
+
 /// Why a package does not load.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PackageError {
     /// A file of the package cannot be read.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read: {error} ({path})")]
     Read {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        error: std::io::Error,
     },
     /// `package.toml` is no manifest.
     #[error("not a package manifest: {message} ({path})")]
@@ -42,6 +45,14 @@ pub enum PackageError {
         path: PathBuf,
         /// What is there.
         found: &'static str,
+    },
+    /// A file lies in the package that the manifest does not list, so that nothing vouches for it.
+    #[error("package file not listed: expected only files of package.toml, found {name} ({path})")]
+    Unlisted {
+        /// The file's name.
+        name: String,
+        /// The package.
+        path: PathBuf,
     },
     /// A file is not the one the manifest lists.
     #[error("package file altered: expected {expected}, found {found} ({path})")]
@@ -82,10 +93,7 @@ impl Package {
     /// [`PackageError`], before anything of a graph is parsed.
     pub fn open(dir: &Path, allow_unsigned: bool) -> Result<Self, PackageError> {
         let path = dir.join(MANIFEST);
-        let text = std::fs::read_to_string(&path).map_err(|source| PackageError::Read {
-            path: path.clone(),
-            source,
-        })?;
+        let text = read_manifest(&path)?;
         if !allow_unsigned {
             return Err(PackageError::Unsigned {
                 path: dir.to_owned(),
@@ -112,11 +120,10 @@ impl Package {
             if !found.is_empty() {
                 return Err(PackageError::Missing { path, found });
             }
-            let (sha256, bytes) =
-                hash::sha256_file(&path).map_err(|source| PackageError::Read {
-                    path: path.clone(),
-                    source,
-                })?;
+            let (sha256, bytes) = hash::sha256_file(&path).map_err(|error| PackageError::Read {
+                path: path.clone(),
+                error,
+            })?;
             if bytes != entry.bytes {
                 return Err(PackageError::Altered {
                     path,
@@ -132,6 +139,7 @@ impl Package {
                 });
             }
         }
+        refuse_unlisted(dir, &manifest)?;
         Ok(Self {
             dir: dir.to_owned(),
             manifest,
@@ -142,5 +150,57 @@ impl Package {
     /// `id@hash`, twelve digits of the hash: how events name the package.
     pub fn name(&self) -> String {
         format!("{}@{}", self.manifest.id, &self.hash[..12])
+    }
+}
+
+fn read_manifest(path: &Path) -> Result<String, PackageError> {
+    let read = |error| PackageError::Read {
+        path: path.to_owned(),
+        error,
+    };
+    let metadata = std::fs::metadata(path).map_err(read)?;
+    if !metadata.is_file() {
+        return Err(PackageError::Missing {
+            path: path.to_owned(),
+            found: "no plain file",
+        });
+    }
+    if metadata.len() > MOST_MANIFEST_BYTES {
+        return Err(PackageError::Syntax {
+            path: path.to_owned(),
+            message: format!(
+                "expected at most {MOST_MANIFEST_BYTES} bytes, found {}",
+                metadata.len()
+            ),
+        });
+    }
+    std::fs::read_to_string(path).map_err(read)
+}
+
+fn refuse_unlisted(dir: &Path, manifest: &Manifest) -> Result<(), PackageError> {
+    let read = |error| PackageError::Read {
+        path: dir.to_owned(),
+        error,
+    };
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(read)? {
+        names.push(
+            entry
+                .map_err(read)?
+                .file_name()
+                .to_string_lossy()
+                .into_owned(),
+        );
+    }
+    names.sort_unstable();
+    match names
+        .into_iter()
+        .find(|n| n != MANIFEST && !manifest.files.contains_key(n))
+    {
+        None => Ok(()),
+        Some(name) => Err(PackageError::Unlisted {
+            name,
+            path: dir.to_owned(),
+        }),
     }
 }

@@ -134,10 +134,7 @@ fn a_clip_without_a_frame_names_none() {
     let empty = refused
         .filter(|e| e.view.evidence.segments.is_empty())
         .count();
-    assert!(
-        empty > 0,
-        "a clip lies within the missing second"
-    );
+    assert!(empty > 0, "a clip lies within the missing second");
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! The engine IN_PROCESS: ONNX Runtime sessions owned by one thread.
 
 use crate::library::Library;
+use crate::signature::{self, Wanted};
 use echocart_core::engine::{Engine, EngineError, EngineInfo};
-use echocart_core::manifest::Manifest;
+use echocart_core::manifest::{Encoder, Head, HeadOutput, Manifest};
 use echocart_core::package::Package;
 use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
-use ort::value::Tensor;
+use ort::value::{Tensor, TensorElementType};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -88,12 +89,18 @@ impl OrtEngine {
                 }
             }
         }
-        let encoder = session(library, &package.dir.join(&files.encoder), threads)?;
+        let path = package.dir.join(&files.encoder);
+        let encoder = session(library, &path, threads)?;
+        check_encoder(&encoder, sizes).map_err(|message| OpenError::Graph { message, path })?;
         let mut heads = BTreeMap::new();
         for (name, head) in declared {
             let key = (name.clone(), head.segments);
             if let Some(file) = head_files.get(&key) {
-                heads.insert(key, session(library, &package.dir.join(file), threads)?);
+                let path = package.dir.join(file);
+                let graph = session(library, &path, threads)?;
+                check_head(&graph, head, sizes)
+                    .map_err(|message| OpenError::Graph { message, path })?;
+                heads.insert(key, graph);
             }
         }
         let input = |e: ort::Error| OpenError::Graph {
@@ -138,6 +145,30 @@ impl OrtEngine {
         self.heads.insert(key, loaded);
         Ok(())
     }
+}
+
+fn check_encoder(graph: &Session, sizes: &Encoder) -> Result<(), String> {
+    let inputs = [
+        Wanted::floats("rows", &[Some(1), None, Some(sizes.row())]),
+        Wanted {
+            name: "ids".to_owned(),
+            element: TensorElementType::Int64,
+            shape: vec![None],
+        },
+    ];
+    let outputs = [Wanted::floats("tokens", &[Some(1), None, Some(sizes.dim)])];
+    signature::check(graph, &inputs, &outputs)
+}
+
+fn check_head(graph: &Session, head: &Head, sizes: &Encoder) -> Result<(), String> {
+    let input = |i| Wanted::floats(format!("tokens_{i}"), &[Some(1), None, Some(sizes.dim)]);
+    let inputs: Vec<Wanted> = (0..head.segments).map(input).collect();
+    let values = match &head.output {
+        HeadOutput::Classification { labels } => labels.len(),
+        HeadOutput::Regression { .. } => 1,
+    };
+    let outputs = [Wanted::floats("output", &[Some(1), Some(values)])];
+    signature::check(graph, &inputs, &outputs)
 }
 
 fn session(library: &Library, path: &Path, threads: usize) -> Result<Session, OpenError> {

@@ -5,6 +5,7 @@
 
 mod engine;
 mod library;
+mod signature;
 
 pub use engine::{OpenError, OrtEngine};
 pub use library::{Library, LibraryError, PINNED, PinnedLibrary, default_library_path};

@@ -116,6 +116,12 @@ impl Library {
             path: path.to_owned(),
         };
         let path = std::fs::canonicalize(path).map_err(missing)?;
+        if !std::fs::metadata(&path).map_err(missing)?.is_file() {
+            return Err(LibraryError::Missing {
+                found: "no plain file".to_owned(),
+                path,
+            });
+        }
         let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(library) = loaded.as_ref() {
             if library.path == path {

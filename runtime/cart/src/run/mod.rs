@@ -19,6 +19,7 @@ use echocart_infer::{Library, OrtEngine, default_library_path};
 use events::EventThread;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -29,12 +30,13 @@ use std::time::Duration;
 const POLL: Duration = Duration::from_millis(20);
 /// Precision variant of this version.
 const VARIANT: &str = "fp32";
-/// Exit code of a second Ctrl-C, by the shells' convention 128 + SIGINT.
-const INTERRUPTED_AGAIN: i32 = 130;
+/// How long the end of a stopped run may take.
+const LAST_CHANCE: Duration = Duration::from_millis(900);
 
 /// Runs until the source ends, the time is up or the user stops it.
 pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let stop = stop_flag()?;
+    refuse_same_file(args)?;
     let config = config(args.config.as_deref())?;
     let package = Package::open(&args.package, config.package.allow_unsigned)
         .map_err(|e| hint(e, &args.package))?;
@@ -63,28 +65,31 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
         .transpose()
         .because(Cause::Other)?;
     let info = source.describe();
-    println!(
-        "source: {} ({}), {}x{} {}, {}",
-        info.name, info.kind, info.width_px, info.height_px, info.format, info.timing
-    );
     let engine_info = engine.info();
-    println!(
-        "package: {}, {} ({}), {}",
+    let mut lines = format!(
+        "source: {} ({}), {}x{} {}, {}\npackage: {}, {} ({}), {}\nengine: {} on {}\n",
+        info.name,
+        info.kind,
+        info.width_px,
+        info.height_px,
+        info.format,
+        info.timing,
         package.name(),
         package.manifest.encoder.words(),
         package.manifest.card.trained.as_str(),
-        package.manifest.card.title
-    );
-    println!(
-        "engine: {} on {}",
-        engine_info.provider, engine_info.library
+        package.manifest.card.title,
+        engine_info.provider,
+        engine_info.library
     );
     match &server {
-        Some(server) => println!("page: http://{}", server.local_address()),
-        None if !args.headless => println!("page: none with --pace max"),
+        Some(server) => lines += &format!("page: http://{}\n", server.local_address()),
+        None if !args.headless => lines += "page: none with --pace max\n",
         None => {}
     }
-    let _ = std::io::stdout().flush();
+    let mut stdout = std::io::stdout();
+    let _ = stdout
+        .write_all(lines.as_bytes())
+        .and_then(|()| stdout.flush());
 
     let setup = SessionSetup {
         package: package.name(),
@@ -135,15 +140,53 @@ fn leave(code: ExitCode) -> ! {
     signal_hook::low_level::exit(i32::from(code != ExitCode::SUCCESS))
 }
 
-/// Set by SIGINT and SIGTERM; a second signal ends the process at once.
+/// Set by SIGINT and SIGTERM. Whatever still hangs a second later, a file that nobody reads for
+/// example, is left behind.
 fn stop_flag() -> Result<Arc<AtomicBool>, Failure> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register_conditional_shutdown(signal, INTERRUPTED_AGAIN, stop.clone())
-            .and_then(|_| signal_hook::flag::register(signal, stop.clone()))
-            .because(Cause::Other)?;
+        signal_hook::flag::register(signal, stop.clone()).because(Cause::Other)?;
     }
+    let stopped = stop.clone();
+    std::thread::Builder::new()
+        .name("echocart-signals".to_owned())
+        .spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                std::thread::sleep(POLL);
+            }
+            std::thread::sleep(LAST_CHANCE);
+            let text =
+                "stopped, but something did not end in time: a file or pipe is not taking data";
+            let _ = Failure::text(Cause::Other, text).report();
+            signal_hook::low_level::exit(Cause::Other as i32);
+        })
+        .because(Cause::Other)?;
     Ok(stop)
+}
+
+/// Files that are written must not be one another or the source.
+fn refuse_same_file(args: &RunArgs) -> Result<(), Failure> {
+    let source = args.source.strip_prefix("file://").unwrap_or(&args.source);
+    let mut files = vec![("--source", Path::new(source))];
+    files.extend(args.events.as_deref().map(|f| ("--events", f)));
+    files.extend(args.dump_frames.as_deref().map(|f| ("--dump-frames", f)));
+    files.extend(args.config.as_deref().map(|f| ("--config", f)));
+    for (at, (what, file)) in files.iter().enumerate() {
+        let same = |(_, other): &&(&str, &Path)| same_file(file, other);
+        if let Some((other, _)) = files.iter().skip(at + 1).find(same) {
+            let shown = file.display();
+            let text = format!("{what} and {other}: expected two files, found one ({shown})");
+            return Err(Failure::text(Cause::Usage, text));
+        }
+    }
+    Ok(())
+}
+
+fn same_file(a: &Path, b: &Path) -> bool {
+    match (std::fs::metadata(a), std::fs::metadata(b)) {
+        (Ok(m), Ok(n)) => m.is_file() && (m.dev(), m.ino()) == (n.dev(), n.ino()),
+        _ => a == b,
+    }
 }
 
 fn config(path: Option<&Path>) -> Result<CartConfig, Failure> {

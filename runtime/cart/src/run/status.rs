@@ -126,7 +126,8 @@ impl StatusLine {
             self.shown = None;
         }
         let rejected: u64 = c.rejected.values().sum();
-        eprintln!(
+        let _ = writeln!(
+            std::io::stderr(),
             "frames: {} captured = {} used + {} unused + {} dropped + {rejected} rejected + {} in \
              flight; estimates: {}, with a view {}, with an EF {}; clips superseded: {}",
             c.captured,
@@ -140,7 +141,8 @@ impl StatusLine {
             c.clips_superseded,
         );
         if summary.events_dropped > 0 {
-            eprintln!("events lost to a full queue: {}", summary.events_dropped);
+            let lost = summary.events_dropped;
+            let _ = writeln!(std::io::stderr(), "events lost to a full queue: {lost}");
         }
     }
 }

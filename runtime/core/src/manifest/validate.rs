@@ -26,6 +26,12 @@ fn wrong(
     })
 }
 
+const SHA256_WORDS: &str = "64 lower case hex digits";
+
+fn is_sha256(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 /// True for a name that stays inside the package's folder.
 pub fn is_plain_name(name: &str) -> bool {
     !name.is_empty()
@@ -58,6 +64,7 @@ impl Manifest {
                 format!("{:?}", self.card.title),
             );
         }
+        self.validate_words()?;
         self.validate_encoder()?;
         self.validate_sampling()?;
         self.validate_preprocess()?;
@@ -66,6 +73,32 @@ impl Manifest {
         }
         self.validate_heads()?;
         self.validate_files()
+    }
+
+    fn validate_words(&self) -> Result<(), ManifestError> {
+        for (key, text) in [
+            ("checkpoint.source", &self.checkpoint.source),
+            ("checkpoint.key", &self.checkpoint.key),
+            ("preprocess.orientation", &self.preprocess.orientation),
+            ("limits.population", &self.limits.population),
+        ] {
+            if text.trim().is_empty() {
+                return wrong(key, "words", format!("{text:?}"));
+            }
+        }
+        if !is_sha256(&self.checkpoint.sha256) {
+            return wrong(
+                "checkpoint.sha256",
+                SHA256_WORDS,
+                format!("{:?}", self.checkpoint.sha256),
+            );
+        }
+        let (low, high) = (self.limits.min_fps, self.limits.max_fps);
+        if !(low.is_finite() && high.is_finite() && low > 0.0 && low <= high && high <= 1000.0) {
+            let found = format!("{low} and {high}");
+            return wrong("limits.min_fps/max_fps", "0 < min <= max <= 1000", found);
+        }
+        Ok(())
     }
 
     fn validate_encoder(&self) -> Result<(), ManifestError> {
@@ -141,7 +174,8 @@ impl Manifest {
     fn validate_preprocess(&self) -> Result<(), ManifestError> {
         let target = (self.encoder.width_px as u32, self.encoder.height_px as u32);
         let mut size = None;
-        for step in &self.preprocess.steps {
+        for (at, step) in self.preprocess.steps.iter().enumerate() {
+            let key = format!("preprocess.steps[{at}]");
             match *step {
                 Step::Squash {
                     width_px,
@@ -153,13 +187,13 @@ impl Manifest {
                 } => {
                     if !(1..=4096).contains(&width_px) || !(1..=4096).contains(&height_px) {
                         let found = format!("{width_px}x{height_px}");
-                        return wrong("preprocess.steps", "sides of 1 to 4096", found);
+                        return wrong(key, "sides of 1 to 4096", found);
                     }
                     size = Some((width_px, height_px));
                 }
                 Step::ShortSide { size_px } => {
                     if !(1..=4096).contains(&size_px) {
-                        return wrong("preprocess.steps.size_px", "1 to 4096", size_px);
+                        return wrong(format!("{key}.size_px"), "1 to 4096", size_px);
                     }
                     size = match size {
                         Some((w, h)) if w == h => Some((size_px, size_px)),
@@ -205,6 +239,9 @@ impl Manifest {
                 let expected = format!("a divisor of encoder.dim {}", self.encoder.dim);
                 return wrong(format!("{key}.heads"), expected, head.heads);
             }
+            if head.depth > 64 {
+                return wrong(format!("{key}.depth"), "0 (mean-pool) to 64", head.depth);
+            }
             match &head.output {
                 HeadOutput::Classification { labels } => {
                     if name != VIEW || head.segments != 1 {
@@ -220,8 +257,11 @@ impl Manifest {
                     std,
                     required_views,
                     range,
-                    ..
+                    unit,
                 } => {
+                    if unit.trim().is_empty() {
+                        return wrong(format!("{key}.unit"), "a unit", format!("{unit:?}"));
+                    }
                     if !(mean.is_finite() && std.is_finite() && *std > 0.0) {
                         let found = format!("{mean}, {std}");
                         return wrong(format!("{key}.mean/std"), "finite, std above 0", found);
@@ -247,14 +287,9 @@ impl Manifest {
             if !is_plain_name(name) {
                 return wrong("files", "plain names without folders", format!("{name:?}"));
             }
-            if entry.sha256.len() != 64
-                || !entry
-                    .sha256
-                    .bytes()
-                    .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-            {
+            if !is_sha256(&entry.sha256) {
                 let key = format!("files.{name}.sha256");
-                return wrong(key, "64 lower case hex digits", &entry.sha256);
+                return wrong(key, SHA256_WORDS, &entry.sha256);
             }
         }
         if self.variants.is_empty() {
