@@ -73,10 +73,13 @@ pub enum ExportError {
         /// What is allowed there.
         expected: &'static str,
         /// What is there.
-        found: &'static str,
+        found: String,
         /// The folder.
         path: PathBuf,
     },
+    /// The caller stopped it; what had been written is gone.
+    #[error("interrupted, nothing was written")]
+    Interrupted,
     /// The engine that runs a parity case failed.
     #[error("engine: {message}")]
     Engine {

@@ -1,12 +1,18 @@
 //! A folder that appears whole or not at all.
 
 use crate::error::ExportError;
+use crate::input::read_text;
+use echocart_core::manifest::Manifest;
 use echocart_core::package::MANIFEST;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
+
+const MOST_MANIFEST_BYTES: u64 = 2 << 20;
 
 /// A folder being written beside its final place. Dropped before [`Staging::publish`], it is gone.
 pub(crate) struct Staging {
@@ -68,34 +74,57 @@ fn temporary(parent: &Path) -> io::Result<TempDir> {
 }
 
 fn check(target: &Path, replace: bool) -> Result<(), ExportError> {
-    let refused = |expected, found| {
+    let refused = |expected, found: &str| {
         Err(ExportError::Output {
             expected,
-            found,
+            found: found.to_owned(),
             path: target.to_owned(),
         })
     };
     let metadata = match fs::symlink_metadata(target) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(e) => return Err(ExportError::read(target)(e)),
+        Err(e) => return Err(ExportError::write(target)(e)),
         Ok(metadata) => metadata,
     };
     if !metadata.is_dir() {
         return refused("a folder or nothing", "something else");
     }
-    if target.join(MANIFEST).is_file() {
-        return if replace {
-            Ok(())
-        } else {
-            refused("nothing, or --replace", "a package")
-        };
+    let entries = entries(target).map_err(ExportError::write(target))?;
+    if entries.is_empty() {
+        return Ok(());
     }
-    let mut entries = fs::read_dir(target).map_err(ExportError::read(target))?;
-    match entries.next() {
-        None => Ok(()),
-        Some(_) => refused(
+    if !entries.contains_key(OsStr::new(MANIFEST)) {
+        return refused(
             "a package, an empty folder or nothing",
             "a folder with other files",
-        ),
+        );
     }
+    let path = target.join(MANIFEST);
+    let manifest: Option<Manifest> = read_text("package.toml", &path, MOST_MANIFEST_BYTES)
+        .ok()
+        .and_then(|text| toml::from_str(&text).ok());
+    let Some(manifest) = manifest else {
+        let found = "a folder whose package.toml is no manifest";
+        return refused("a package, an empty folder or nothing", found);
+    };
+    let own = |name: &OsStr| {
+        let name = name.to_str();
+        name.is_some_and(|name| name == MANIFEST || manifest.files.contains_key(name))
+    };
+    let foreign = |(name, regular): &(&OsString, &bool)| !(**regular && own(name));
+    if let Some((name, _)) = entries.iter().find(foreign) {
+        let found = name.to_string_lossy().escape_debug().to_string();
+        return refused("a package and nothing else", &found);
+    }
+    if replace {
+        Ok(())
+    } else {
+        refused("nothing, or --replace", "a package")
+    }
+}
+
+/// Names in a folder, and which are regular files.
+fn entries(dir: &Path) -> io::Result<BTreeMap<OsString, bool>> {
+    let named = |entry: fs::DirEntry| Ok((entry.file_name(), entry.file_type()?.is_file()));
+    fs::read_dir(dir)?.map(|entry| named(entry?)).collect()
 }

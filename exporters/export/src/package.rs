@@ -6,9 +6,10 @@ use crate::graph;
 use crate::layout::{self, Probe};
 use crate::onnx::weights::WeightFile;
 use crate::output::Staging;
-use crate::recipe::{Recipe, encoder_graph, encoder_weights, head_graph, head_weights};
+use crate::progress::{Progress, Steps};
+use crate::recipe::{Recipe, RecipeHead, encoder_graph, encoder_weights, head_graph, head_weights};
 use crate::source::{WeightSource, Weights};
-use echocart_core::hash::{sha256_file, sha256_hex};
+use echocart_core::hash::sha256_hex;
 use echocart_core::manifest::{Checkpoint, FileEntry, HeadOutput, Manifest, Trained};
 use echocart_core::package::MANIFEST;
 use std::collections::BTreeMap;
@@ -57,21 +58,24 @@ fn file_name(path: &Path) -> String {
 
 /// Writes a package: graphs, weights and `package.toml`.
 ///
-/// `progress` is called with what is being done, and how many of how many steps are behind.
+/// `progress` is called as it goes on and can stop it.
 /// The folder appears when it is complete; the same request gives the same bytes.
 /// Where any weights are generated, the card says untrained whatever the recipe says.
 ///
 /// # Errors
-/// [`ExportError`], in every case before the output folder has been touched or with it unchanged.
+/// [`ExportError`], in every case before the output folder has been touched or with it unchanged;
+/// [`ExportError::Interrupted`] if `progress` stops it.
 pub fn export(
     request: &ExportRequest,
-    progress: &mut dyn FnMut(&str, usize, usize),
+    progress: Progress<'_>,
 ) -> Result<ExportReport, ExportError> {
     let recipe = &request.recipe;
     recipe.check()?;
     check_heads(request)?;
     let mut manifest = recipe.manifest();
     let staging = Staging::create(&request.out_dir, request.replace)?;
+    let mut steps = Steps::new(progress);
+    steps.step("read the checkpoint")?;
     let (mut encoder, key) = match &request.encoder {
         WeightSource::Checkpoint(path) => {
             let checked = read_encoder(path, &recipe.encoder)?;
@@ -87,7 +91,7 @@ pub fn export(
         if let Some(head) = recipe.heads.get(name) {
             heads.insert(
                 name.clone(),
-                open_head(name, head.probe(recipe.encoder.dim), &head.output, source)?,
+                open_head(name, head, recipe.encoder.dim, source, &mut steps)?,
             );
         }
     }
@@ -99,20 +103,20 @@ pub fn export(
             .sum::<usize>()
         + manifest.files.len()
         + 1;
-    let mut done = 0;
-    let mut step = |what: &str| {
-        progress(what, done, total);
-        done += 1;
-    };
+    steps.count(total);
 
-    manifest.checkpoint = checkpoint(&request.encoder, key, &mut step)?;
+    manifest.checkpoint = checkpoint(&request.encoder, key, &mut steps)?;
     let dir = staging.path();
     let file = WeightFile::create(dir, &encoder_weights())?;
-    let bytes = graph::encoder::write(&recipe.encoder, &mut encoder, file, &mut step)?;
+    let bytes = graph::encoder::write(&recipe.encoder, &mut encoder, file, &mut |key| {
+        steps.step(key)
+    })?;
     write(dir, &encoder_graph(), &bytes)?;
     for (name, head) in &mut heads {
         let file = WeightFile::create(dir, &head_weights(name))?;
-        let tensors = graph::head::write(&head.probe, &mut head.weights, file, &mut step)?;
+        let tensors = graph::head::write(&head.probe, &mut head.weights, file, &mut |key| {
+            steps.step(key)
+        })?;
         for segments in Recipe::segments() {
             let bytes = graph::head::graph(&head.probe, tensors.clone(), segments);
             write(dir, &head_graph(name, segments), &bytes)?;
@@ -124,9 +128,8 @@ pub fn export(
     }
     let mut total_bytes = 0;
     for (name, entry) in &mut manifest.files {
-        step(&format!("hash {name}"));
-        let path = dir.join(name);
-        let (sha256, bytes) = sha256_file(&path).map_err(ExportError::read(&path))?;
+        steps.step(&format!("hash {name}"))?;
+        let (sha256, bytes) = steps.hash(&dir.join(name))?;
         total_bytes += bytes;
         *entry = FileEntry { bytes, sha256 };
     }
@@ -138,8 +141,9 @@ pub fn export(
         found: e.to_string(),
     })?;
     write(dir, MANIFEST, text.as_bytes())?;
+    steps.check()?;
     staging.publish()?;
-    progress("done", total, total);
+    steps.done();
     Ok(ExportReport {
         dir: request.out_dir.clone(),
         manifest,
@@ -176,10 +180,12 @@ fn check_heads(request: &ExportRequest) -> Result<(), ExportError> {
 
 fn open_head(
     name: &str,
-    probe: Probe,
-    output: &HeadOutput,
+    head: &RecipeHead,
+    dim: usize,
     source: &WeightSource,
+    steps: &mut Steps<'_>,
 ) -> Result<OpenHead, ExportError> {
+    let probe = head.probe(dim);
     match source {
         WeightSource::Generated(tag) => Ok(OpenHead {
             weights: Weights::generated(tag, name, layout::probe(&probe)),
@@ -188,12 +194,13 @@ fn open_head(
             choice: format!("generated:{tag}, no choice"),
         }),
         WeightSource::Checkpoint(path) => {
-            let best = match output {
+            steps.step(&format!("read the {name} probe"))?;
+            let best = match &head.output {
                 HeadOutput::Classification { .. } => Best::Highest,
                 HeadOutput::Regression { .. } => Best::Lowest,
             };
             let chosen = read_probe(path, &probe, best)?;
-            let (sha256, _) = sha256_file(path).map_err(ExportError::read(path))?;
+            let (sha256, _) = steps.hash(path)?;
             let file = file_name(path);
             Ok(OpenHead {
                 weights: Weights::File(chosen.state),
@@ -208,17 +215,17 @@ fn open_head(
 fn checkpoint(
     source: &WeightSource,
     key: &str,
-    step: &mut dyn FnMut(&str),
+    steps: &mut Steps<'_>,
 ) -> Result<Checkpoint, ExportError> {
     let (source, sha256) = match source {
         WeightSource::Checkpoint(path) => {
             let name = file_name(path);
-            step(&format!("hash {name}"));
-            (name, sha256_file(path).map_err(ExportError::read(path))?.0)
+            steps.step(&format!("hash {name}"))?;
+            (name, steps.hash(path)?.0)
         }
         WeightSource::Generated(tag) => {
             let words = format!("generated:{tag}");
-            step(&words);
+            steps.step(&words)?;
             let sha256 = sha256_hex(words.as_bytes());
             (words, sha256)
         }

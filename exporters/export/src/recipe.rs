@@ -1,6 +1,7 @@
 //! Recipes: `configs/models/*.toml`, what a package says that no checkpoint holds.
 
 use crate::error::ExportError;
+use crate::input::{MOST_TEXT_BYTES, read_text};
 use crate::layout::{PROBE_MLP_RATIO, Probe, ProbeKind, encoder_hidden};
 use echocart_core::manifest::{
     Card, Checkpoint, Encoder, FileEntry, Head, HeadOutput, Limits, Manifest, ManifestError,
@@ -14,6 +15,9 @@ pub(crate) const VARIANT: &str = "fp32";
 const SEGMENTS: [usize; 2] = [1, 2];
 const GIANT_DIM_AND_DEPTH: (usize, usize) = (1408, 40);
 const GIANT_HEADS: usize = 22;
+
+/// Stands where the checkpoint's name will be once one is read.
+const UNREAD: &str = "not read yet";
 
 /// A recipe. No key has a default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -122,9 +126,10 @@ impl Recipe {
     /// Reads a recipe.
     ///
     /// # Errors
-    /// [`ExportError::Read`], [`ExportError::Settings`] naming the first key that is wrong.
+    /// [`ExportError::Read`], [`ExportError::Settings`] naming the first key that is wrong, and for
+    /// what is no regular file or larger than 1 MiB.
     pub fn open(path: &Path) -> Result<Self, ExportError> {
-        let text = std::fs::read_to_string(path).map_err(ExportError::read(path))?;
+        let text = read_text("recipe", path, MOST_TEXT_BYTES)?;
         let wrong = |message: String| ExportError::Settings {
             what: "recipe",
             message,
@@ -220,9 +225,9 @@ impl Recipe {
             id: self.id.clone(),
             card: self.card.clone(),
             checkpoint: Checkpoint {
-                source: String::new(),
-                sha256: no_hash,
-                key: String::new(),
+                source: UNREAD.to_owned(),
+                sha256: "0".repeat(64),
+                key: UNREAD.to_owned(),
             },
             encoder: self.encoder.clone(),
             sampling: self.sampling.clone(),

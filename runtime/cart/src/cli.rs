@@ -10,7 +10,8 @@ Exit codes:
   2  usage or configuration
   3  source
   4  package or checkpoint
-  5  ONNX Runtime library";
+  5  ONNX Runtime library
+  130  export or parity interrupted";
 
 /// Live view guidance and ejection fraction for ultrasound carts. Research software, not a
 /// medical device.
@@ -104,7 +105,8 @@ Examples:
   echocart export --recipe configs/models/echojepa-l.toml --checkpoint encoder.pt \\
       --probe view=view_probe.pt --probe lvef=lvef_probe.pt --out pkg
 
-Exit codes: 0 done, 1 a file could not be written, 2 usage or recipe, 4 checkpoint.";
+Exit codes: 0 done, 1 a file could not be written, 2 usage or recipe, 4 checkpoint, 130 interrupted
+(nothing is left behind).";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXPORT_EXAMPLES)]

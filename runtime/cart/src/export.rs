@@ -1,17 +1,25 @@
 //! `echocart export`: a package from a checkpoint or from generated weights.
 
 use crate::cli::ExportArgs;
-use crate::exit::{Cause, Failure};
+use crate::exit::{Because, Cause, Failure};
 use echocart_core::manifest::Manifest;
-use echocart_export::{ExportError, ExportRequest, Recipe, WeightSource};
+use echocart_export::{ExportError, ExportReport, ExportRequest, Recipe, WeightSource};
+use signal_hook::consts::{SIGINT, SIGTERM};
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::ops::ControlFlow;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+
+/// Exit code of a command stopped by a signal, by the shells' convention for SIGINT.
+const INTERRUPTED: u8 = 130;
 
 /// Exports, showing progress and what came out.
 pub fn export(args: &ExportArgs) -> Result<ExitCode, Failure> {
-    let recipe = Recipe::open(&args.recipe).map_err(failure)?;
+    let stop = stop_flag()?;
+    let recipe = Recipe::open(&args.recipe).because(Cause::Usage)?;
     let (encoder, probes) = sources(args, &recipe)?;
     let request = ExportRequest {
         recipe,
@@ -20,37 +28,82 @@ pub fn export(args: &ExportArgs) -> Result<ExitCode, Failure> {
         out_dir: args.out.clone(),
         replace: args.replace,
     };
-    let mut bar = Bar::new();
+    let mut bar = Bar::new(stop);
     let report = echocart_export::export(&request, &mut |what, done, total| {
-        bar.show(what, done, total);
+        bar.show(what, done, total)
     });
     bar.clear();
-    let report = report.map_err(failure)?;
+    let report = match report {
+        Err(ExportError::Interrupted) => return Ok(interrupted()),
+        report => report.map_err(failure)?,
+    };
+    // The package is there whether or not anyone reads about it.
+    let _ = print(&words(&report));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn words(report: &ExportReport) -> String {
     let manifest = &report.manifest;
-    println!(
-        "package: {} ({})",
-        &report.dir.display(),
-        short(&report.hash)
-    );
-    println!("card: {}", manifest.card.title);
-    println!("encoder: {}", manifest.encoder.words());
+    let mut lines = vec![
+        format!(
+            "package: {} ({})",
+            report.dir.display(),
+            short(&report.hash)
+        ),
+        format!("card: {}", manifest.card.title),
+        format!("encoder: {}", manifest.encoder.words()),
+    ];
     for (name, head) in &manifest.heads {
         let probe = match head.depth {
             0 => "mean-pool probe".to_owned(),
             depth => format!("attentive probe of depth {depth}"),
         };
-        println!(
+        lines.push(format!(
             "head {name}: {probe}, {} segment(s), classifier {} ({})",
             head.segments, head.classifier_index, head.classifier_choice
-        );
+        ));
     }
-    println!("clip: {}", clip_words(manifest));
-    println!("size: {:.1} MB", report.bytes as f64 / 1e6);
-    Ok(ExitCode::SUCCESS)
+    lines.push(format!("clip: {}", clip_words(manifest)));
+    lines.push(format!("size: {:.1} MB", report.bytes as f64 / 1e6));
+    lines.join("\n") + "\n"
 }
 
-/// Exit code of an exporter's error.
-pub fn failure(error: ExportError) -> Failure {
+/// Writes results to standard output. A reader that has gone away is no error.
+///
+/// # Errors
+/// Whatever else writing gives.
+pub fn print(text: &str) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(e),
+        _ => Ok(()),
+    }
+}
+
+/// Set by SIGINT and SIGTERM; a second signal ends the process at once, wherever it hangs.
+pub fn stop_flag() -> Result<Arc<AtomicBool>, Failure> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        let again = i32::from(INTERRUPTED);
+        signal_hook::flag::register_conditional_shutdown(signal, again, stop.clone())
+            .and_then(|_| signal_hook::flag::register(signal, stop.clone()))
+            .because(Cause::Other)?;
+    }
+    Ok(stop)
+}
+
+/// Says that a signal stopped the command, and gives the exit code.
+pub fn interrupted() -> ExitCode {
+    let text = "echocart: interrupted, nothing was written";
+    let _ = writeln!(std::io::stderr(), "{text}");
+    ExitCode::from(INTERRUPTED)
+}
+
+/// Exit code of an export's error.
+fn failure(error: ExportError) -> Failure {
     let cause = match &error {
         ExportError::Settings { .. } | ExportError::Request { .. } | ExportError::Manifest(_) => {
             Cause::Usage
@@ -104,23 +157,34 @@ fn sources(
     Ok((WeightSource::Checkpoint(checkpoint.clone()), probes))
 }
 
-/// A progress bar with the time left, on a terminal only.
+/// A progress bar with the time left, on a terminal only, that a signal stops.
 pub struct Bar {
+    stop: Arc<AtomicBool>,
     terminal: bool,
     start: Instant,
     shown: Option<Instant>,
 }
 
 impl Bar {
-    pub fn new() -> Self {
+    pub fn new(stop: Arc<AtomicBool>) -> Self {
         Self {
+            stop,
             terminal: std::io::stderr().is_terminal(),
             start: Instant::now(),
             shown: None,
         }
     }
 
-    pub fn show(&mut self, what: &str, done: usize, total: usize) {
+    /// Shows where the work is; `Break` once a signal has come.
+    pub fn show(&mut self, what: &str, done: usize, total: usize) -> ControlFlow<()> {
+        if self.stop.load(Ordering::Relaxed) {
+            return ControlFlow::Break(());
+        }
+        self.draw(what, done, total);
+        ControlFlow::Continue(())
+    }
+
+    fn draw(&mut self, what: &str, done: usize, total: usize) {
         let fresh = |shown: Instant| shown.elapsed() < Duration::from_millis(100);
         if !self.terminal || total == 0 || self.shown.is_some_and(fresh) {
             return;

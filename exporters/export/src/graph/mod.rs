@@ -11,8 +11,8 @@ pub mod rope;
 use crate::error::ExportError;
 use crate::source::Weights;
 
-/// Called with the name of each tensor before it is written.
-pub(crate) type OnTensor<'a> = &'a mut dyn FnMut(&str);
+/// Called with the name of each tensor before it is written; an error ends it.
+pub(crate) type OnTensor<'a> = &'a mut dyn FnMut(&str) -> Result<(), ExportError>;
 
 pub(crate) struct Reader<'a> {
     pub(crate) weights: &'a mut Weights,
@@ -21,7 +21,7 @@ pub(crate) struct Reader<'a> {
 
 impl Reader<'_> {
     pub(crate) fn read(&mut self, key: &str) -> Result<Vec<f32>, ExportError> {
-        (self.on_tensor)(key);
+        (self.on_tensor)(key)?;
         self.weights.read(key)
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::error::ExportError;
 use crate::generator;
+use crate::input::{MOST_TEXT_BYTES, read_text};
 use crate::layout::ProbeKind;
 use crate::recipe::{Recipe, RecipeHead};
 use echocart_core::manifest::{
@@ -51,16 +52,16 @@ impl Case {
     /// # Errors
     /// [`ExportError::Read`], [`ExportError::Settings`].
     pub fn open(path: &Path) -> Result<Self, ExportError> {
-        let text = std::fs::read_to_string(path).map_err(ExportError::read(path))?;
+        let text = read_text("parity case", path, MOST_TEXT_BYTES)?;
         let wrong = |message: String| ExportError::Settings {
             what: "parity case",
             message,
             path: path.to_owned(),
         };
         let case: Self = serde_json::from_str(&text).map_err(|e| wrong(e.to_string()))?;
-        if !(1..=100_000).contains(&case.classes) {
+        if !(1..=10_000).contains(&case.classes) {
             return Err(wrong(format!(
-                "classes: expected 1 to 100000, found {}",
+                "classes: expected 1 to 10000, found {}",
                 case.classes
             )));
         }

@@ -1,8 +1,9 @@
 //! `expected.npz`.
 
 use crate::error::ExportError;
-use ndarray::{ArrayD, Ix1};
-use ndarray_npy::NpzReader;
+use crate::input::check_regular;
+use ndarray::{ArrayD, Ix1, IxDyn};
+use ndarray_npy::{NpzReader, ReadNpyError, ReadNpzError};
 use std::fs::File;
 use std::path::Path;
 
@@ -13,6 +14,7 @@ pub(super) struct Expected {
 
 impl Expected {
     pub(super) fn open(path: &Path) -> Result<Self, ExportError> {
+        check_regular("expected outputs", path)?;
         let file = File::open(path).map_err(ExportError::read(path))?;
         let wrong = |message: String| ExportError::Settings {
             what: "expected outputs",
@@ -38,13 +40,19 @@ impl Expected {
         self.names.iter().any(|n| n == name)
     }
 
+    /// An array of 32-bit floats, or of 64-bit floats rounded to them.
     pub(super) fn floats(&mut self, name: &str) -> Result<ArrayD<f32>, String> {
         if !self.has(name) {
             return Err("expected.npz lacks it".to_owned());
         }
-        self.arrays
-            .by_name(name)
-            .map_err(|e| format!("expected.npz: {e}"))
+        let array = match self.arrays.by_name::<_, IxDyn>(name) {
+            Err(ReadNpzError::Npy(ReadNpyError::WrongDescriptor(_))) => self
+                .arrays
+                .by_name(name)
+                .map(|wide: ArrayD<f64>| wide.mapv(|value| value as f32)),
+            array => array,
+        };
+        array.map_err(|e| format!("expected.npz: {e}"))
     }
 
     pub(super) fn integers(&mut self, name: &str) -> Result<Vec<i64>, String> {

@@ -12,6 +12,7 @@ pub use compare::{HEAD_TOLERANCE, Row, Status, TOKENS_TOLERANCE};
 
 use crate::error::ExportError;
 use crate::package::{ExportRequest, export};
+use crate::progress::{Progress, go_on};
 use crate::source::WeightSource;
 use compare::{compare_head, compare_tokens};
 use echocart_core::engine::Engine;
@@ -57,11 +58,12 @@ impl ParityReport {
 /// Outputs that this version does not compute are `not checked`.
 ///
 /// # Errors
-/// [`ExportError`] if the case cannot be read, exported or run at all.
+/// [`ExportError`] if the case cannot be read, exported or run at all, [`ExportError::Interrupted`]
+/// if `progress` stops it; a call of the engine in flight ends first.
 pub fn run(
     case_dir: &Path,
     make_engine: MakeEngine<'_>,
-    progress: &mut dyn FnMut(&str, usize, usize),
+    progress: Progress<'_>,
 ) -> Result<ParityReport, ExportError> {
     let case = Case::open(&case_dir.join("case.json"))?;
     let mut expected = Expected::open(&case_dir.join("expected.npz"))?;
@@ -117,6 +119,7 @@ pub fn run(
     let package = export(&request, progress)?;
 
     let failed = |message: String| ExportError::Engine { message };
+    go_on(progress("load the graphs", 0, 1))?;
     let mut engine = make_engine(&package.dir).map_err(failed)?;
     let info = engine.info();
     if engine.slots() < 2 {
@@ -126,7 +129,7 @@ pub fn run(
         )));
     }
     for clip in 0..2 {
-        progress(&format!("encode clip {clip}"), clip, 2);
+        go_on(progress(&format!("encode clip {clip}"), clip, 2))?;
         engine
             .encode(&case.tubelets(clip), clip)
             .map_err(|e| failed(e.to_string()))?;
@@ -143,7 +146,7 @@ pub fn run(
         expected.has(INDEX).then(|| expected.integers(INDEX)),
     )];
     for &(head, output, clips) in &outputs {
-        progress(output, 0, 1);
+        go_on(progress(output, 0, 1))?;
         let slots: Vec<usize> = (0..clips).collect();
         engine
             .head(head, &slots, &mut found)
@@ -156,6 +159,7 @@ pub fn run(
             expected.floats(output),
         ));
     }
+    go_on(progress("done", 1, 1))?;
     for name in expected.names() {
         if !NO_OUTPUTS.contains(&name.as_str()) && rows.iter().all(|row| row.output != name) {
             rows.push(Row::not_checked(name));

@@ -7,6 +7,7 @@ use echocart_core::manifest::{LVEF, Trained, VIEW};
 use echocart_core::package::Package;
 use echocart_export::{ExportError, ExportReport, ExportRequest, WeightSource, export};
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::Path;
 use tempfile::TempDir;
 
@@ -24,7 +25,7 @@ fn generated(out_dir: &Path) -> ExportRequest {
 }
 
 fn quiet(request: &ExportRequest) -> Result<ExportReport, ExportError> {
-    export(request, &mut |_, _, _| {})
+    export(request, &mut |_, _, _| ControlFlow::Continue(()))
 }
 
 fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -210,4 +211,115 @@ fn an_odd_head_width_is_refused() {
         error.contains("expected an even number of channels per head, found 9"),
         "{error}"
     );
+}
+
+#[test]
+fn other_peoples_files_are_never_replaced() {
+    let dir = TempDir::new().unwrap();
+    let out = dir.path().join("p");
+    let mut request = generated(&out);
+    request.replace = true;
+    quiet(&request).unwrap();
+    let refused = |found: &str| {
+        let before = names(&out);
+        let error = quiet(&request).unwrap_err();
+        assert!(matches!(error, ExportError::Output { .. }));
+        let error = error.to_string();
+        let end = format!("found {found} ({})", out.display());
+        assert!(error.ends_with(&end), "{error}");
+        assert_eq!(names(&out), before);
+        assert_eq!(names(dir.path()), ["p"]);
+    };
+    std::fs::write(out.join("thesis.odt"), "mine").unwrap();
+    std::fs::write(out.join("zebra.png"), "mine").unwrap();
+    refused("thesis.odt");
+    std::fs::remove_file(out.join("thesis.odt")).unwrap();
+    refused("zebra.png");
+    std::fs::remove_file(out.join("zebra.png")).unwrap();
+
+    let weights = out.join("encoder.fp32.weights");
+    std::fs::remove_file(&weights).unwrap();
+    std::fs::create_dir(&weights).unwrap();
+    refused("encoder.fp32.weights");
+    std::fs::remove_dir(&weights).unwrap();
+
+    std::fs::write(out.join("package.toml"), "name = \"a Python project\"\n").unwrap();
+    refused("a folder whose package.toml is no manifest");
+    std::fs::remove_file(out.join("package.toml")).unwrap();
+    refused("a folder with other files");
+}
+
+#[test]
+fn a_package_that_lost_a_file_is_replaced() {
+    let dir = TempDir::new().unwrap();
+    let mut request = generated(&dir.path().join("p"));
+    let hash = quiet(&request).unwrap().hash;
+    std::fs::remove_file(request.out_dir.join("encoder.fp32.weights")).unwrap();
+    request.replace = true;
+    quiet(&request).unwrap();
+    assert_eq!(Package::open(&request.out_dir, true).unwrap().hash, hash);
+}
+
+#[test]
+fn an_output_below_a_file_is_an_output_error() {
+    let dir = TempDir::new().unwrap();
+    std::fs::write(dir.path().join("file"), "mine").unwrap();
+    for below in ["file/p", "file/deep/p"] {
+        let error = quiet(&generated(&dir.path().join(below))).unwrap_err();
+        assert!(matches!(error, ExportError::Write { .. }), "{error}");
+    }
+    assert_eq!(names(dir.path()), ["file"]);
+}
+
+#[test]
+fn a_stop_at_any_step_leaves_what_was_there() {
+    let dir = TempDir::new().unwrap();
+    let out = dir.path().join("p");
+    let mut request = generated(&out);
+    let mut calls = 0;
+    let whole = export(&request, &mut |_, _, _| {
+        calls += 1;
+        ControlFlow::Continue(())
+    });
+    whole.unwrap();
+    let before = files(&out);
+    request.replace = true;
+    request.recipe.id = "other".to_owned();
+    for stop_at in [1, 2, calls / 2, calls - 1] {
+        let mut left = stop_at;
+        let stopped = export(&request, &mut |_, _, _| {
+            left -= 1;
+            match left {
+                0 => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            }
+        });
+        assert!(matches!(stopped, Err(ExportError::Interrupted)));
+        assert_eq!(files(&out), before);
+        assert_eq!(names(dir.path()), ["p"]);
+    }
+    let done_cannot_be_stopped = export(&request, &mut |what, _, _| match what {
+        "done" => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    assert_eq!(done_cannot_be_stopped.unwrap().manifest.id, "other");
+}
+
+#[test]
+fn hashing_a_large_file_can_be_stopped_in_the_middle() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("encoder.pt");
+    save(&path, &training_checkpoint(encoder_state()));
+    let mut request = generated(&dir.path().join("p"));
+    request.encoder = WeightSource::Checkpoint(path);
+    let mut calls = 0;
+    let stopped = export(&request, &mut |what, _, _| {
+        calls += usize::from(what == "hash encoder.pt");
+        match calls {
+            2 => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        }
+    });
+    assert!(matches!(stopped, Err(ExportError::Interrupted)));
+    assert_eq!(calls, 2);
 }

@@ -2,12 +2,14 @@
 
 use echocart_core::engine::{Engine, EngineError, EngineInfo};
 use echocart_core::package::Package;
+use echocart_export::ExportError;
 use echocart_export::generator;
 use echocart_export::parity::{ParityReport, Status, run};
 use ndarray::{ArrayD, IxDyn};
 use ndarray_npy::NpzWriter;
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -90,11 +92,18 @@ fn report(arrays: &Arrays, indices: &[(&str, Vec<i64>)]) -> ParityReport {
     write(dir.path(), arrays, indices);
     let mut make = |package: &Path| {
         Package::open(package, true).map_err(|e| e.to_string())?;
-        Ok(Box::new(Table {
-            clips: vec![Vec::new(); 2],
-        }) as Box<dyn Engine>)
+        Ok(table())
     };
-    run(dir.path(), &mut make, &mut |_, _, _| {}).unwrap()
+    run(dir.path(), &mut make, &mut |_, _, _| {
+        ControlFlow::Continue(())
+    })
+    .unwrap()
+}
+
+fn table() -> Box<dyn Engine> {
+    Box::new(Table {
+        clips: vec![Vec::new(); 2],
+    })
 }
 
 fn statuses(report: &ParityReport) -> Vec<(&str, Status)> {
@@ -168,9 +177,11 @@ fn a_case_whose_numbers_disagree_is_refused() {
         std::fs::write(dir.path().join("case.json"), CASE.replace(from, to)).unwrap();
         let mut make =
             |_: &Path| -> Result<Box<dyn Engine>, String> { Err("not asked".to_owned()) };
-        run(dir.path(), &mut make, &mut |_, _, _| {})
-            .unwrap_err()
-            .to_string()
+        run(dir.path(), &mut make, &mut |_, _, _| {
+            ControlFlow::Continue(())
+        })
+        .unwrap_err()
+        .to_string()
     };
     for (from, to, expected) in [
         (
@@ -188,7 +199,7 @@ fn a_case_whose_numbers_disagree_is_refused() {
         (
             "\"classes\": 3",
             "\"classes\": 0",
-            "classes: expected 1 to 100000, found 0",
+            "classes: expected 1 to 10000, found 0",
         ),
         ("\"height\": 16,", "", "missing field `height`"),
         ("}", "", "EOF"),
@@ -200,4 +211,90 @@ fn a_case_whose_numbers_disagree_is_refused() {
             "{error}"
         );
     }
+}
+
+#[test]
+fn packed_and_64_bit_expected_arrays_are_read() {
+    let dir = TempDir::new().unwrap();
+    std::fs::write(dir.path().join("case.json"), CASE).unwrap();
+    let passes = |wrong_by: f64, packed: bool| {
+        let file = File::create(dir.path().join("expected.npz")).unwrap();
+        let mut npz = if packed {
+            NpzWriter::new_compressed(file)
+        } else {
+            NpzWriter::new(file)
+        };
+        for (name, (shape, values)) in right() {
+            let array = ArrayD::from_shape_vec(IxDyn(&shape), values).unwrap();
+            if name.starts_with("lvef") {
+                let wide = array.mapv(|value| f64::from(value) + wrong_by);
+                npz.add_array(name, &wide).unwrap();
+            } else {
+                npz.add_array(name, &array).unwrap();
+            }
+        }
+        npz.finish().unwrap();
+        let mut make = |_: &Path| Ok(table());
+        let report = run(dir.path(), &mut make, &mut |_, _, _| {
+            ControlFlow::Continue(())
+        });
+        report.unwrap().passed()
+    };
+    assert!(passes(0.0, true));
+    assert!(passes(1e-9, false));
+    assert!(!passes(1e-3, true));
+    assert!(!passes(1e300, false));
+}
+
+#[test]
+fn a_stop_between_two_steps_ends_the_run() {
+    let dir = TempDir::new().unwrap();
+    write(dir.path(), &right(), &[]);
+    for at in [
+        "load the graphs",
+        "encode clip 1",
+        "lvef_z_2clip",
+        "hash head.view.fp32.weights",
+    ] {
+        let mut make = |_: &Path| Ok(table());
+        let stopped = run(dir.path(), &mut make, &mut |what, _, _| {
+            if what == at {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
+        assert!(matches!(stopped, Err(ExportError::Interrupted)), "{at}");
+    }
+}
+
+#[test]
+fn a_case_file_that_is_missing_odd_or_too_long_is_refused() {
+    let dir = TempDir::new().unwrap();
+    write(dir.path(), &right(), &[]);
+    let refused = |name: &str| {
+        let mut make =
+            |_: &Path| -> Result<Box<dyn Engine>, String> { Err("not asked".to_owned()) };
+        let error = run(dir.path(), &mut make, &mut |_, _, _| {
+            ControlFlow::Continue(())
+        });
+        let error = error.unwrap_err().to_string();
+        let path = dir.path().join(name);
+        assert!(error.ends_with(&format!("({})", path.display())), "{error}");
+        error
+    };
+    for name in ["expected.npz", "case.json"] {
+        let path = dir.path().join(name);
+        std::fs::remove_file(&path).unwrap();
+        assert!(refused(name).starts_with("cannot read"));
+        std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+        assert!(refused(name).contains("expected a regular file"));
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        assert!(refused(name).contains("found a folder"));
+        std::fs::remove_dir(&path).unwrap();
+    }
+    let long = format!("{CASE}{}", " ".repeat(1 << 20));
+    std::fs::write(dir.path().join("case.json"), long).unwrap();
+    assert!(refused("case.json").contains("expected at most 1048576 bytes, found more"));
 }

@@ -9,6 +9,7 @@ use echocart_export::layout::{self, Probe, ProbeKind};
 use echocart_export::{ExportRequest, Recipe, WeightSource, export, generator};
 use echocart_infer::{Library, OrtEngine, default_library_path};
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -144,7 +145,7 @@ fn averaging_probes_give_the_numbers_of_the_formula() {
             out_dir: dir.path().join("p"),
             replace: false,
         };
-        let report = export(&request, &mut |_, _, _| {}).unwrap();
+        let report = export(&request, &mut |_, _, _| ControlFlow::Continue(())).unwrap();
         let head = &report.manifest.heads[VIEW];
         assert_eq!((head.classifier_index, head.depth, head.heads), (1, 0, 1));
         let package = Package::open(&report.dir, true).unwrap();

@@ -4,6 +4,7 @@ use crate::writer::RECIPE;
 use echocart_core::manifest::{HeadOutput, Trained};
 use echocart_core::package::Package;
 use echocart_export::{ExportError, ExportRequest, Recipe, WeightSource, export, layout};
+use std::ops::ControlFlow;
 use std::path::Path;
 
 fn recipes() -> std::path::PathBuf {
@@ -135,7 +136,7 @@ fn the_large_recipes_export_at_a_depth_of_one() {
             out_dir: dir.path().join("p"),
             replace: false,
         };
-        let report = export(&request, &mut |_, _, _| {}).unwrap();
+        let report = export(&request, &mut |_, _, _| ControlFlow::Continue(())).unwrap();
         assert_eq!(Package::open(&report.dir, true).unwrap().hash, report.hash);
     }
 }
@@ -174,4 +175,18 @@ fn a_probe_without_attention_has_no_heads_and_no_depth() {
     let expected = "heads.view.heads: expected 1 to 256 for an attentive probe, found none";
     assert!(error.contains(expected), "{error}");
     assert!(refused(attentive, "probe = \"mean\"\n").contains("mean"));
+}
+
+#[test]
+fn what_is_no_small_regular_file_is_no_recipe() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let path = dir.path().join("long.toml");
+    std::fs::write(&path, format!("{RECIPE}#{}", "x".repeat(1 << 20))).unwrap();
+    let error = Recipe::open(&path).unwrap_err().to_string();
+    assert!(error.contains("expected at most 1048576 bytes"), "{error}");
+    for odd in [Path::new("/dev/zero"), dir.path()] {
+        let error = Recipe::open(odd).unwrap_err().to_string();
+        assert!(error.contains("expected a regular file"), "{error}");
+        assert!(error.ends_with(&format!("({})", odd.display())), "{error}");
+    }
 }

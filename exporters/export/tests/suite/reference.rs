@@ -8,6 +8,7 @@ use echocart_export::checkpoint::{Best, read_encoder, read_probe};
 use echocart_export::parity::{self, Case};
 use echocart_export::{generator, layout};
 use echocart_infer::{Library, OrtEngine, default_library_path};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 fn cases() -> Vec<PathBuf> {
@@ -118,7 +119,10 @@ fn the_reference_cases_pass_from_safetensors_of_both_namings() {
                     .map(|engine| Box::new(engine) as Box<dyn Engine>)
                     .map_err(|e| e.to_string())
             };
-            let report = parity::run(dir.path(), &mut make, &mut |_, _, _| {}).unwrap();
+            let report = parity::run(dir.path(), &mut make, &mut |_, _, _| {
+                ControlFlow::Continue(())
+            })
+            .unwrap();
             let passed = report
                 .rows
                 .iter()

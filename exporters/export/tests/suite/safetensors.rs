@@ -9,6 +9,7 @@ use echocart_export::checkpoint::{Best, Safetensors, read_encoder, read_probe};
 use echocart_export::{ExportRequest, WeightSource, export, generator, layout};
 use proptest::prelude::*;
 use serde_json::{Map, json};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -456,7 +457,9 @@ fn export_refuses(encoder: &Path, view: &Path, expected: &str) {
         out_dir: dir.path().join("p"),
         replace: false,
     };
-    let error = export(&request, &mut |_, _, _| {}).unwrap_err().to_string();
+    let error = export(&request, &mut |_, _, _| ControlFlow::Continue(()))
+        .unwrap_err()
+        .to_string();
     assert!(error.contains(expected), "{error}");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
@@ -543,7 +546,10 @@ fn every_format_gives_the_same_graphs() {
             out_dir: out_dir.clone(),
             replace: false,
         };
-        export(&request, &mut |_, _, _| {}).unwrap().manifest.files
+        export(&request, &mut |_, _, _| ControlFlow::Continue(()))
+            .unwrap()
+            .manifest
+            .files
     };
     let whole = dir.path().join("model.safetensors");
     let mut tensors = hugging_face_encoder("vjepa2.");
