@@ -103,6 +103,20 @@ impl ExportError {
         }
     }
 
+    pub(crate) fn tensor(
+        path: &Path,
+        name: &str,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Self {
+        Self::Tensor {
+            name: name.escape_debug().to_string(),
+            expected: expected.into(),
+            found: found.into(),
+            path: path.to_owned(),
+        }
+    }
+
     pub(crate) fn checkpoint(path: &Path, message: impl Into<String>) -> Self {
         Self::Checkpoint {
             message: message.into(),

@@ -1,9 +1,8 @@
 //! Steps that are shown and can be stopped.
 
 use crate::error::ExportError;
-use sha2::{Digest, Sha256};
-use std::fs::File;
-use std::io::{self, Read};
+use echocart_core::hash::sha256_file_checked;
+use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -67,26 +66,17 @@ impl<'a> Steps<'a> {
 
     /// SHA-256 and length of a file, with a check after every piece.
     pub(crate) fn hash(&mut self, path: &Path) -> Result<(String, u64), ExportError> {
-        let mut file = File::open(path).map_err(ExportError::read(path))?;
-        let mut hasher = Sha256::new();
-        let mut buffer = vec![0; 1 << 20];
-        let mut length = 0;
-        loop {
-            self.check()?;
-            let read = match file.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(read) => read,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                Err(e) => return Err(ExportError::read(path)(e)),
-            };
-            hasher.update(buffer.get(..read).unwrap_or_default());
-            length += read as u64;
+        let mut stopped = false;
+        let hashed = sha256_file_checked(path, &mut || {
+            stopped = self.check().is_err();
+            if stopped {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            Ok(())
+        });
+        if stopped {
+            return Err(ExportError::Interrupted);
         }
-        let hex = hasher
-            .finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        Ok((hex, length))
+        hashed.map_err(ExportError::read(path))
     }
 }

@@ -19,15 +19,29 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
 /// # Errors
 /// Whatever reading the file gives.
 pub fn sha256_file(path: &Path) -> io::Result<(String, u64)> {
+    sha256_file_checked(path, &mut || Ok(()))
+}
+
+/// As [`sha256_file`], calling `check` before every piece; its error ends the reading.
+///
+/// # Errors
+/// Whatever reading the file or `check` gives.
+pub fn sha256_file_checked(
+    path: &Path,
+    check: &mut dyn FnMut() -> io::Result<()>,
+) -> io::Result<(String, u64)> {
     let mut file = File::open(path)?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
     let mut length = 0;
     loop {
-        let read = file.read(&mut buffer)?;
-        if read == 0 {
-            return Ok((hex(&hasher.finalize()), length));
-        }
+        check()?;
+        let read = match file.read(&mut buffer) {
+            Ok(0) => return Ok((hex(&hasher.finalize()), length)),
+            Ok(read) => read,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            Err(e) => return Err(e),
+        };
         hasher.update(&buffer[..read]);
         length += read as u64;
     }

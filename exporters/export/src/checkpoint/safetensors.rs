@@ -121,12 +121,7 @@ impl Safetensors {
         expected: impl Into<String>,
         found: impl Into<String>,
     ) -> ExportError {
-        ExportError::Tensor {
-            name: name.escape_debug().to_string(),
-            expected: expected.into(),
-            found: found.into(),
-            path: self.path.clone(),
-        }
+        ExportError::tensor(&self.path, name, expected, found)
     }
 
     fn add(&mut self, name: String, value: serde_json::Value) -> Result<(), ExportError> {

@@ -129,12 +129,7 @@ impl StateDict {
         expected: impl Into<String>,
         found: impl Into<String>,
     ) -> ExportError {
-        ExportError::Tensor {
-            name: name.escape_debug().to_string(),
-            expected: expected.into(),
-            found: found.into(),
-            path: self.path().to_owned(),
-        }
+        ExportError::tensor(self.path(), name, expected, found)
     }
 
     /// Checks that exactly the tensors of `layout` are there.
