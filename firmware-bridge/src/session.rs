@@ -65,8 +65,22 @@ impl Engine for Watched {
         self.engine.encode(tubelets, slot)
     }
 
+    fn encode_kept(&mut self, rows: &[f32], ids: &[usize], slot: usize) -> Result<(), EngineError> {
+        self.engine.encode_kept(rows, ids, slot)
+    }
+
     fn head(&mut self, name: &str, slots: &[usize], out: &mut Vec<f32>) -> Result<(), EngineError> {
         self.engine.head(name, slots, out)
+    }
+
+    fn multi_view_head(
+        &mut self,
+        name: &str,
+        places: &[usize],
+        slots: &[usize],
+        out: &mut Vec<f32>,
+    ) -> Result<(), EngineError> {
+        self.engine.multi_view_head(name, places, slots, out)
     }
 
     fn tokens(&mut self, slot: usize, out: &mut Vec<f32>) -> Result<(), EngineError> {
@@ -256,6 +270,21 @@ mod tests {
             Ok(())
         }
 
+        fn encode_kept(&mut self, _: &[f32], _: &[usize], _: usize) -> Result<(), EngineError> {
+            Ok(())
+        }
+
+        fn multi_view_head(
+            &mut self,
+            _: &str,
+            _: &[usize],
+            _: &[usize],
+            out: &mut Vec<f32>,
+        ) -> Result<(), EngineError> {
+            *out = vec![0.0];
+            Ok(())
+        }
+
         fn head(&mut self, _: &str, _: &[usize], out: &mut Vec<f32>) -> Result<(), EngineError> {
             *out = vec![0.5, 2.5];
             Ok(())
@@ -267,7 +296,8 @@ mod tests {
     }
 
     const MANIFEST: &str = r#"
-        format = 1
+        format = 2
+        min_version = "0.1.0"
         id = "fixed"
         card = { title = "Fixed", text = "", trained = "TRAINED" }
         checkpoint = { source = "none", sha256 = "", key = "target_encoder" }
@@ -275,6 +305,7 @@ mod tests {
         view = { threshold = 0.5 }
         limits = { population = "none", min_fps = 8.0, max_fps = 60.0 }
         variants = {}
+        golden = {}
         files = {}
         [encoder]
         family = "vjepa2"
@@ -293,8 +324,10 @@ mod tests {
         mean = [0.5, 0.5, 0.5]
         std = [0.5, 0.5, 0.5]
         orientation = "any"
+        mask = { kind = "none" }
         [heads.view]
         segments = 1
+        probe = "attentive"
         heads = 1
         depth = 1
         classifier_index = 0

@@ -4,7 +4,7 @@
 //! OpenCV's figures do not include normalisation and patch order, ours do.
 
 use echocart_core::frame::{FrameMeta, PixelFormat};
-use echocart_core::manifest::{Encoder, Preprocess, Step};
+use echocart_core::manifest::{Encoder, Mask, Preprocess, Step};
 use echocart_core::preprocess::Preprocessor;
 use opencv::core::{Mat, MatTraitConst, Rect, Size, get_num_threads, set_num_threads};
 use opencv::imgproc::{INTER_LINEAR, resize};
@@ -58,6 +58,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 ("short side, crop", &STEPS[1..]),
             ] {
                 let rule = Preprocess {
+                    mask: Mask::None,
                     steps: steps.to_vec(),
                     mean: [0.485, 0.456, 0.406],
                     std: [0.229, 0.224, 0.225],

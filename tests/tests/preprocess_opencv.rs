@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a failure in a helper fails its test")]
 
 use echocart_core::frame::{FrameMeta, PixelFormat};
-use echocart_core::manifest::{Encoder, Preprocess, Step};
+use echocart_core::manifest::{Encoder, Mask, Preprocess, Step};
 use echocart_core::preprocess::Preprocessor;
 use opencv::core::{Mat, MatTraitConst, MatTraitConstManual, Rect, Size};
 use opencv::imgproc::{INTER_LINEAR, resize};
@@ -168,6 +168,7 @@ fn by_runtime(picture: &Picture, steps: &[Step], encoder: &Encoder, padding: usi
         to[..from.len()].copy_from_slice(from);
     }
     let rule = Preprocess {
+        mask: Mask::None,
         steps: steps.to_vec(),
         mean: [0.0; 3],
         std: [1.0 / 255.0; 3],

@@ -1,35 +1,12 @@
 //! Which tensors an encoder and a probe consist of, with their shapes.
 
 use echocart_core::manifest::Encoder;
-use serde::{Deserialize, Serialize};
+pub use echocart_core::manifest::ProbeKind;
 
 /// MLP width of an attentive probe over its token width, where no file says it.
 pub const PROBE_MLP_RATIO: usize = 4;
 
 type Layout = Vec<(String, Vec<usize>)>;
-
-/// How a probe makes one vector of the tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ProbeKind {
-    /// Self-attention blocks, then cross-attention from one learned query.
-    Attentive,
-    /// Mean over the tokens, normalisation, one layer.
-    Linear,
-    /// Mean over the tokens, normalisation, two layers with an exact GELU between them.
-    Mlp,
-}
-
-impl ProbeKind {
-    /// The word used in recipes.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Attentive => "attentive",
-            Self::Linear => "linear",
-            Self::Mlp => "mlp",
-        }
-    }
-}
 
 /// Sizes of a probe.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use crate::input::{MOST_TEXT_BYTES, read_text};
 use crate::layout::{PROBE_MLP_RATIO, Probe, ProbeKind, encoder_hidden};
 use echocart_core::manifest::{
     Card, Checkpoint, Encoder, FileEntry, Head, HeadOutput, Limits, Manifest, ManifestError,
-    Preprocess, Sampling, Variant, ViewRule,
+    Measured, Precision, Preprocess, Sampling, Slots, Tokens, Tolerance, Variant, ViewRule,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -15,6 +15,9 @@ pub(crate) const VARIANT: &str = "fp32";
 const SEGMENTS: [usize; 2] = [1, 2];
 const GIANT_DIM_AND_DEPTH: (usize, usize) = (1408, 40);
 const GIANT_HEADS: usize = 22;
+
+/// Oldest echocart that runs what this one exports.
+const MIN_VERSION: &str = "0.1.0";
 
 /// Stands where the checkpoint's name will be once one is read.
 const UNREAD: &str = "not read yet";
@@ -56,6 +59,8 @@ pub struct RecipeHead {
     /// Blocks of an attentive probe, the cross-attention block included, and of no other; a probe
     /// file must agree.
     pub depth: Option<usize>,
+    /// Views and clips that have places of their own, for a multi-view probe.
+    pub slots: Option<Slots>,
     /// What it gives.
     pub output: HeadOutput,
 }
@@ -188,9 +193,13 @@ impl Recipe {
             (name.clone(), by_segments)
         };
         let variant = Variant {
-            providers: vec!["CPU".to_owned()],
+            precision: Precision::Fp32,
+            tokens: Tokens::ANY,
+            providers: vec!["CPU".to_owned(), "CUDA".to_owned()],
             encoder: encoder_graph(),
             heads: names.clone().map(graphs).collect(),
+            tolerance: Tolerance::of(Precision::Fp32),
+            measured: Measured::Reference,
         };
         let no_hash = "0".repeat(64);
         let files = names
@@ -212,8 +221,10 @@ impl Recipe {
         let head = |(name, head): (&String, &RecipeHead)| {
             let head = Head {
                 segments: head.segments,
+                probe: head.probe,
                 heads: head.heads.unwrap_or(1),
                 depth: head.depth.unwrap_or(0),
+                slots: head.slots.clone(),
                 classifier_index: 0,
                 classifier_choice: String::new(),
                 output: head.output.clone(),
@@ -223,6 +234,8 @@ impl Recipe {
         Manifest {
             format: self.format,
             id: self.id.clone(),
+            parent: None,
+            min_version: MIN_VERSION.to_owned(),
             card: self.card.clone(),
             checkpoint: Checkpoint {
                 source: UNREAD.to_owned(),
@@ -236,6 +249,7 @@ impl Recipe {
             heads: self.heads.iter().map(head).collect(),
             limits: self.limits.clone(),
             variants: BTreeMap::from([(VARIANT.to_owned(), variant)]),
+            golden: BTreeMap::new(),
             files,
         }
     }

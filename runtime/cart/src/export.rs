@@ -55,7 +55,7 @@ fn words(report: &ExportReport) -> String {
     ];
     for (name, head) in &manifest.heads {
         let probe = match head.depth {
-            0 => "mean-pool probe".to_owned(),
+            0 => format!("{} probe", head.probe.as_str()),
             depth => format!("attentive probe of depth {depth}"),
         };
         lines.push(format!(

@@ -62,12 +62,37 @@ pub trait Engine: Send {
     /// [`EngineError::Shape`], [`EngineError::Failed`]. The slot then holds no tokens.
     fn encode(&mut self, tubelets: &[Arc<Vec<f32>>], slot: usize) -> Result<(), EngineError>;
 
+    /// Encodes only the tokens `ids` of one clip into `slot`; their positions stay those of the
+    /// whole grid.
+    ///
+    /// # Shapes
+    /// - `rows`: `[ids.len(), row]` f32, rows as in [`Engine::encode`].
+    /// - `ids`: places in token order, each below the clip's number of tokens.
+    ///
+    /// # Errors
+    /// [`EngineError::Shape`], [`EngineError::Failed`]. The slot then holds no tokens.
+    fn encode_kept(&mut self, rows: &[f32], ids: &[usize], slot: usize) -> Result<(), EngineError>;
+
     /// Runs head `name` on the concatenated tokens of `slots`, in that order, and appends its raw
     /// output (logits or z-score) to `out` after clearing it.
     ///
     /// # Errors
     /// [`EngineError::EmptySlot`], [`EngineError::Failed`].
     fn head(&mut self, name: &str, slots: &[usize], out: &mut Vec<f32>) -> Result<(), EngineError>;
+
+    /// Runs multi-view head `name`; the tokens in `slots[i]` take the probe's place `places[i]`.
+    /// Appends its raw output to `out` after clearing it.
+    ///
+    /// # Errors
+    /// [`EngineError::EmptySlot`], [`EngineError::Failed`], also for places that the package does
+    /// not allow together.
+    fn multi_view_head(
+        &mut self,
+        name: &str,
+        places: &[usize],
+        slots: &[usize],
+        out: &mut Vec<f32>,
+    ) -> Result<(), EngineError>;
 
     /// Copies the tokens `[tokens, dim]` of `slot` into `out` after clearing it. For parity, not
     /// for the live path.

@@ -3,7 +3,7 @@
 use crate::library::Library;
 use crate::signature::{self, Wanted};
 use echocart_core::engine::{Engine, EngineError, EngineInfo};
-use echocart_core::manifest::{Encoder, Head, HeadOutput, Manifest};
+use echocart_core::manifest::{Encoder, Head, HeadOutput, Manifest, Slots};
 use echocart_core::package::Package;
 use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
@@ -14,6 +14,9 @@ use std::sync::Arc;
 
 /// Token slots between the encoder and the heads.
 const SLOTS: usize = 16;
+
+/// Name of a head, and number of its segments or its present places (`0+1`).
+type GraphKey = (String, String);
 
 /// Why an engine does not open.
 #[derive(Debug, thiserror::Error)]
@@ -49,8 +52,8 @@ pub struct OrtEngine {
     dir: PathBuf,
     threads: usize,
     encoder: Session,
-    heads: BTreeMap<(String, usize), Session>,
-    head_files: BTreeMap<(String, usize), String>,
+    heads: BTreeMap<GraphKey, Session>,
+    head_files: BTreeMap<GraphKey, String>,
     rows: Tensor<f32>,
     ids: Tensor<i64>,
     tokens_per_tubelet: usize,
@@ -83,10 +86,8 @@ impl OrtEngine {
         })?;
         let mut head_files = BTreeMap::new();
         for (name, graphs) in &files.heads {
-            for (segments, file) in graphs {
-                if let Ok(segments) = segments.parse::<usize>() {
-                    head_files.insert((name.clone(), segments), file.clone());
-                }
+            for (inputs, file) in graphs {
+                head_files.insert((name.clone(), inputs.clone()), file.clone());
             }
         }
         let path = package.dir.join(&files.encoder);
@@ -94,7 +95,7 @@ impl OrtEngine {
         check_encoder(&encoder, sizes).map_err(|message| OpenError::Graph { message, path })?;
         let mut heads = BTreeMap::new();
         for (name, head) in declared {
-            let key = (name.clone(), head.segments);
+            let key = (name.clone(), head.segments.to_string());
             if let Some(file) = head_files.get(&key) {
                 let path = package.dir.join(file);
                 let graph = session(library, &path, threads)?;
@@ -126,23 +127,76 @@ impl OrtEngine {
         })
     }
 
-    fn head_session(&mut self, name: &str, segments: usize) -> Result<(), EngineError> {
-        let key = (name.to_owned(), segments);
-        if self.heads.contains_key(&key) {
-            return Ok(());
+    fn head_session(&mut self, key: &GraphKey) -> Result<&mut Session, EngineError> {
+        if !self.heads.contains_key(key) {
+            let failed = |message: String| EngineError::Failed {
+                what: format!("head {} with {} clip(s)", key.0, key.1),
+                message,
+            };
+            let file = self
+                .head_files
+                .get(key)
+                .ok_or_else(|| failed("the package has no such graph".to_owned()))?;
+            let loaded = session(&self.library, &self.dir.join(file), self.threads)
+                .map_err(|e| failed(e.to_string()))?;
+            self.heads.insert(key.clone(), loaded);
         }
-        let what = format!("head {name} with {segments} segment(s)");
-        let failed = |message: String| EngineError::Failed {
-            what: what.clone(),
-            message,
+        self.heads.get_mut(key).ok_or_else(|| EngineError::Failed {
+            what: key.0.clone(),
+            message: "no graph".to_owned(),
+        })
+    }
+
+    fn run_head(
+        &mut self,
+        key: &GraphKey,
+        slots: &[usize],
+        out: &mut Vec<f32>,
+    ) -> Result<(), EngineError> {
+        out.clear();
+        self.head_session(key)?;
+        let mut inputs = Vec::with_capacity(slots.len());
+        for (segment, &slot) in slots.iter().enumerate() {
+            let held = self.slots.get(slot).and_then(Option::as_ref);
+            let tokens = held.ok_or(EngineError::EmptySlot { slot })?;
+            inputs.push((format!("tokens_{segment}"), tokens));
+        }
+        let Some(head) = self.heads.get_mut(key) else {
+            return Err(EngineError::Failed {
+                what: key.0.clone(),
+                message: "no graph".to_owned(),
+            });
         };
-        let file = self
-            .head_files
-            .get(&key)
-            .ok_or_else(|| failed("the package has no such graph".to_owned()))?;
-        let loaded = session(&self.library, &self.dir.join(file), self.threads)
-            .map_err(|e| failed(e.to_string()))?;
-        self.heads.insert(key, loaded);
+        let outputs = head.run(inputs).map_err(failed(&key.0))?;
+        let (_, values) = outputs[0]
+            .try_extract_tensor::<f32>()
+            .map_err(failed(&key.0))?;
+        out.extend_from_slice(values);
+        Ok(())
+    }
+
+    fn run_encoder(
+        &mut self,
+        rows: Option<&Tensor<f32>>,
+        ids: Option<&Tensor<i64>>,
+        slot: usize,
+    ) -> Result<(), EngineError> {
+        let (rows, ids) = (rows.unwrap_or(&self.rows), ids.unwrap_or(&self.ids));
+        let mut outputs = self
+            .encoder
+            .run(ort::inputs!["rows" => rows, "ids" => ids])
+            .map_err(failed("encoder"))?;
+        let tokens = outputs
+            .remove("tokens")
+            .ok_or_else(|| EngineError::Failed {
+                what: "encoder".to_owned(),
+                message: "the graph has no output named tokens".to_owned(),
+            })?;
+        let tokens = tokens.downcast().map_err(failed("encoder"))?;
+        match self.slots.get_mut(slot) {
+            Some(target) => *target = Some(tokens),
+            None => return Err(EngineError::EmptySlot { slot }),
+        }
         Ok(())
     }
 }
@@ -231,52 +285,49 @@ impl Engine for OrtEngine {
         for (to, from) in rows.chunks_exact_mut(block).zip(tubelets) {
             to.copy_from_slice(from);
         }
-        let mut outputs = self
-            .encoder
-            .run(ort::inputs!["rows" => &self.rows, "ids" => &self.ids])
-            .map_err(failed("encoder"))?;
-        let tokens = outputs
-            .remove("tokens")
-            .ok_or_else(|| EngineError::Failed {
-                what: "encoder".to_owned(),
-                message: "the graph has no output named tokens".to_owned(),
-            })?;
-        *target = Some(tokens.downcast().map_err(failed("encoder"))?);
-        Ok(())
+        self.run_encoder(None, None, slot)
+    }
+
+    fn encode_kept(&mut self, rows: &[f32], ids: &[usize], slot: usize) -> Result<(), EngineError> {
+        let all = self.tokens_per_tubelet * self.tubelets;
+        let fits = rows.len() == ids.len() * self.row && !ids.is_empty();
+        if !fits || ids.iter().any(|&id| id >= all) {
+            return Err(EngineError::Shape {
+                what: "kept rows".to_owned(),
+                expected: format!("{} values per id and ids below {all}", self.row),
+                found: format!("{} values for {} ids", rows.len(), ids.len()),
+            });
+        }
+        let target = self
+            .slots
+            .get_mut(slot)
+            .ok_or(EngineError::EmptySlot { slot })?;
+        *target = None;
+        let rows = Tensor::from_array(([1, ids.len(), self.row], rows.to_vec()));
+        let places: Vec<i64> = ids.iter().map(|&id| id as i64).collect();
+        let ids = Tensor::from_array(([ids.len()], places)).map_err(failed("encoder"))?;
+        self.run_encoder(Some(&rows.map_err(failed("encoder"))?), Some(&ids), slot)
     }
 
     fn head(&mut self, name: &str, slots: &[usize], out: &mut Vec<f32>) -> Result<(), EngineError> {
-        out.clear();
-        self.head_session(name, slots.len())?;
-        let tokens = |slot: &usize| {
-            let held = self.slots.get(*slot).and_then(Option::as_ref);
-            held.ok_or(EngineError::EmptySlot { slot: *slot })
-        };
-        let segments: Vec<&Tensor<f32>> = slots.iter().map(tokens).collect::<Result<_, _>>()?;
-        let key = (name.to_owned(), slots.len());
-        let Some(head) = self.heads.get_mut(&key) else {
-            return Err(EngineError::Failed {
+        self.run_head(&(name.to_owned(), slots.len().to_string()), slots, out)
+    }
+
+    fn multi_view_head(
+        &mut self,
+        name: &str,
+        places: &[usize],
+        slots: &[usize],
+        out: &mut Vec<f32>,
+    ) -> Result<(), EngineError> {
+        if places.len() != slots.len() {
+            return Err(EngineError::Shape {
                 what: name.to_owned(),
-                message: "no graph".to_owned(),
+                expected: format!("one place for each of {} slots", slots.len()),
+                found: places.len().to_string(),
             });
-        };
-        let outputs = match segments.as_slice() {
-            [a] => head.run(ort::inputs!["tokens_0" => *a]),
-            [a, b] => head.run(ort::inputs!["tokens_0" => *a, "tokens_1" => *b]),
-            _ => {
-                return Err(EngineError::Shape {
-                    what: name.to_owned(),
-                    expected: "1 or 2 segments".to_owned(),
-                    found: segments.len().to_string(),
-                });
-            }
         }
-        .map_err(failed(name))?;
-        let (_, values) = outputs[0]
-            .try_extract_tensor::<f32>()
-            .map_err(failed(name))?;
-        out.extend_from_slice(values);
-        Ok(())
+        self.run_head(&(name.to_owned(), Slots::key(places)), slots, out)
     }
 
     fn tokens(&mut self, slot: usize, out: &mut Vec<f32>) -> Result<(), EngineError> {

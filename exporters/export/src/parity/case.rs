@@ -5,7 +5,7 @@ use crate::generator;
 use crate::input::{MOST_TEXT_BYTES, read_text};
 use crate::layout::ProbeKind;
 use crate::recipe::{Recipe, RecipeHead};
-use echocart_core::manifest::{
+use echocart_core::manifest::{Mask, 
     Card, Encoder, FORMAT, HeadOutput, LVEF, Limits, Preprocess, Sampling, Step, Trained, VIEW,
     ViewRule,
 };
@@ -109,6 +109,7 @@ impl Case {
             probe: ProbeKind::Attentive,
             heads: Some(self.probe_heads),
             depth: Some(self.probe_depth),
+            slots: None,
             output,
         };
         let labels: Vec<String> = (0..self.classes).map(|i| format!("class {i}")).collect();
@@ -135,6 +136,7 @@ impl Case {
                 max_skew_millis: 60.0,
             },
             preprocess: Preprocess {
+                mask: Mask::None,
                 steps: vec![Step::Squash {
                     width_px,
                     height_px,

@@ -45,6 +45,18 @@ impl Engine for Table {
         self.clips[slot] = tubelets.to_vec();
         Ok(())
     }
+    fn encode_kept(&mut self, _: &[f32], _: &[usize], slot: usize) -> Result<(), EngineError> {
+        Err(EngineError::EmptySlot { slot })
+    }
+    fn multi_view_head(
+        &mut self,
+        _: &str,
+        _: &[usize],
+        slots: &[usize],
+        _: &mut Vec<f32>,
+    ) -> Result<(), EngineError> {
+        Err(EngineError::EmptySlot { slot: slots[0] })
+    }
     fn head(&mut self, name: &str, slots: &[usize], out: &mut Vec<f32>) -> Result<(), EngineError> {
         assert!(slots.iter().enumerate().all(|(i, &slot)| i == slot));
         *out = head_output(name, slots.len());

@@ -6,11 +6,15 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+mod parts;
 mod validate;
+pub use parts::{
+    Golden, Mask, Measured, Precision, ProbeKind, SlotEmbedding, Slots, Tokens, Tolerance,
+};
 pub use validate::{ManifestError, is_plain_name};
 
 /// The manifest format this version reads and writes.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// `package.toml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +24,11 @@ pub struct Manifest {
     pub format: u32,
     /// Package id: lower case letters, digits, `-`, `_` and `.`.
     pub id: String,
+    /// SHA-256 of the `package.toml` this package was derived from; none for an export.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
+    /// Oldest echocart that may run it, `major.minor.patch`.
+    pub min_version: String,
     /// What a person must know.
     pub card: Card,
     /// Where the weights came from.
@@ -38,7 +47,9 @@ pub struct Manifest {
     pub limits: Limits,
     /// Precision variants, by name (`fp32`).
     pub variants: BTreeMap<String, Variant>,
-    /// Every file of the package but `package.toml`, by plain name.
+    /// Golden clips, by name: raw frames and what the fp32 graphs made of them.
+    pub golden: BTreeMap<String, Golden>,
+    /// Every file of the package but `package.toml` and its signature, by plain name.
     pub files: BTreeMap<String, FileEntry>,
 }
 
@@ -169,6 +180,8 @@ pub struct Preprocess {
     pub mean: [f32; 3],
     /// Standard deviation per channel, of pixel values divided by 255.
     pub std: [f32; 3],
+    /// What is blackened, and when.
+    pub mask: Mask,
     /// How the training images lay, in words, for example `apex up, left ventricle on the right`.
     pub orientation: String,
 }
@@ -213,10 +226,15 @@ pub struct ViewRule {
 pub struct Head {
     /// Clips it is given in live use.
     pub segments: usize,
-    /// Attention heads of the probe.
+    /// How the probe pools.
+    pub probe: ProbeKind,
+    /// Attention heads of an attentive probe, 1 otherwise.
     pub heads: usize,
-    /// Blocks of the probe, the cross-attention block included.
+    /// Blocks of an attentive probe, the cross-attention block included, 0 otherwise.
     pub depth: usize,
+    /// Views and clips that have places of their own, for a multi-view probe.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slots: Option<Slots>,
     /// Index of the chosen entry in the probe file's `classifiers`.
     pub classifier_index: usize,
     /// Why that entry: its `val_acc_per_head`, in words.
@@ -265,12 +283,21 @@ pub struct Limits {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Variant {
+    /// Number format of weights and activations.
+    pub precision: Precision,
+    /// Tokens of a clip it takes.
+    pub tokens: Tokens,
     /// Providers it is made for.
     pub providers: Vec<String>,
     /// Encoder graph file.
     pub encoder: String,
-    /// Head graph files by head name, then by number of segments (`"1"`, `"2"`).
+    /// Head graph files by head name, then by number of segments (`"1"`, `"2"`) or, for a
+    /// multi-view probe, by present slots (`"0+1"`, see [`Slots::key`]).
     pub heads: BTreeMap<String, BTreeMap<String, String>>,
+    /// How far it may be from the fp32 graphs on the golden clips before it does not serve.
+    pub tolerance: Tolerance,
+    /// How far it was.
+    pub measured: Measured,
 }
 
 /// A file and its hash.

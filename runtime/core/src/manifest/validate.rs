@@ -1,6 +1,9 @@
 //! What types cannot hold: checks of a manifest.
 
-use super::{FORMAT, HeadOutput, LVEF, Manifest, Step, VIEW};
+use super::{
+    FORMAT, Head, HeadOutput, Manifest, Mask, Measured, Precision, ProbeKind, Slots, Step, Tokens,
+    VIEW, Variant,
+};
 
 /// What is wrong with a manifest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +35,11 @@ fn is_sha256(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
+fn version(text: &str) -> Option<[u32; 3]> {
+    let parts: Option<Vec<u32>> = text.split('.').map(|part| part.parse().ok()).collect();
+    parts?.try_into().ok()
+}
+
 /// True for a name that stays inside the package's folder.
 pub fn is_plain_name(name: &str) -> bool {
     !name.is_empty()
@@ -57,6 +65,7 @@ impl Manifest {
         if self.id.is_empty() || self.id.len() > 64 || !id_ok {
             return wrong("id", "1 to 64 of a-z 0-9 - _ .", format!("{:?}", self.id));
         }
+        self.validate_lineage()?;
         if self.card.title.trim().is_empty() || self.card.title.contains('\n') {
             return wrong(
                 "card.title",
@@ -73,6 +82,22 @@ impl Manifest {
         }
         self.validate_heads()?;
         self.validate_files()
+    }
+
+    fn validate_lineage(&self) -> Result<(), ManifestError> {
+        if let Some(parent) = self.parent.as_ref().filter(|p| !is_sha256(p)) {
+            return wrong("parent", SHA256_WORDS, format!("{parent:?}"));
+        }
+        let Some(needed) = version(&self.min_version) else {
+            let expected = "major.minor.patch";
+            return wrong("min_version", expected, format!("{:?}", self.min_version));
+        };
+        let ours = env!("CARGO_PKG_VERSION");
+        if version(ours).is_some_and(|ours| ours < needed) {
+            let expected = format!("at most this echocart's version {ours}");
+            return wrong("min_version", expected, &self.min_version);
+        }
+        Ok(())
     }
 
     fn validate_words(&self) -> Result<(), ManifestError> {
@@ -207,6 +232,23 @@ impl Manifest {
             let found = size.map_or("an open size".to_owned(), |(w, h)| format!("{w}x{h}"));
             return wrong("preprocess.steps", expected, found);
         }
+        if let Mask::Boxes { after_steps, boxes } = &self.preprocess.mask {
+            let steps = self.preprocess.steps.len();
+            if *after_steps > steps {
+                let expected = format!("0 to {steps}, the number of steps");
+                return wrong("preprocess.mask.after_steps", expected, after_steps);
+            }
+            let inside = |b: &[f64; 4]| {
+                b.iter().all(|v| (0.0..=1.0).contains(v)) && b[2] > 0.0 && b[3] > 0.0
+            };
+            if boxes.is_empty() || boxes.len() > 256 {
+                return wrong("preprocess.mask.boxes", "1 to 256 boxes", boxes.len());
+            }
+            if let Some(found) = boxes.iter().find(|b| !inside(b)) {
+                let expected = "x, y, width and height from 0 to 1, the last two above 0";
+                return wrong("preprocess.mask.boxes", expected, format!("{found:?}"));
+            }
+        }
         for (key, values) in [
             ("preprocess.mean", self.preprocess.mean),
             ("preprocess.std", self.preprocess.std),
@@ -229,23 +271,14 @@ impl Manifest {
             if !is_plain_name(name) || name.contains('.') {
                 return wrong("heads", "names of letters, digits, - and _", name);
             }
-            if name != VIEW && name != LVEF {
-                return wrong("heads", "view and lvef in this version", name);
-            }
-            if !(1..=2).contains(&head.segments) {
-                return wrong(format!("{key}.segments"), "1 or 2", head.segments);
-            }
-            if head.heads == 0 || !self.encoder.dim.is_multiple_of(head.heads) {
-                let expected = format!("a divisor of encoder.dim {}", self.encoder.dim);
-                return wrong(format!("{key}.heads"), expected, head.heads);
-            }
-            if head.depth > 64 {
-                return wrong(format!("{key}.depth"), "0 (mean-pool) to 64", head.depth);
-            }
+            self.validate_probe(&key, head)?;
             match &head.output {
                 HeadOutput::Classification { labels } => {
-                    if name != VIEW || head.segments != 1 {
-                        return wrong(key, "view alone to be a classification of 1 segment", name);
+                    if name == VIEW && (head.segments != 1 || head.slots.is_some()) {
+                        return wrong(key, "a view head of 1 segment without slots", head.segments);
+                    }
+                    if labels.is_empty() {
+                        return wrong(format!("{key}.labels"), "at least one label", "none");
                     }
                     let distinct: std::collections::BTreeSet<_> = labels.iter().collect();
                     if distinct.len() != labels.len() {
@@ -282,6 +315,46 @@ impl Manifest {
         Ok(())
     }
 
+    fn validate_probe(&self, key: &str, head: &Head) -> Result<(), ManifestError> {
+        let attentive = head.probe == ProbeKind::Attentive;
+        if head.heads == 0 || !self.encoder.dim.is_multiple_of(head.heads) {
+            let expected = format!("a divisor of encoder.dim {}", self.encoder.dim);
+            return wrong(format!("{key}.heads"), expected, head.heads);
+        }
+        if attentive != (1..=64).contains(&head.depth) {
+            let expected = "1 to 64 for an attentive probe, 0 for any other";
+            return wrong(format!("{key}.depth"), expected, head.depth);
+        }
+        let Some(slots) = &head.slots else {
+            return match head.segments {
+                1 | 2 => Ok(()),
+                found => wrong(format!("{key}.segments"), "1 or 2", found),
+            };
+        };
+        let count = slots.count();
+        if !attentive || !(1..=16).contains(&count) {
+            let expected = "1 to 16 slots (views x clips_per_view) of an attentive probe";
+            return wrong(format!("{key}.slots"), expected, count);
+        }
+        if head.segments != count {
+            let expected = format!("{count}, the number of slots");
+            return wrong(format!("{key}.segments"), expected, head.segments);
+        }
+        let fits = |set: &Vec<usize>| {
+            !set.is_empty() && set.windows(2).all(|w| w[0] < w[1]) && set.iter().all(|&s| s < count)
+        };
+        let distinct: std::collections::BTreeSet<_> = slots.allowed.iter().collect();
+        if slots.allowed.is_empty()
+            || distinct.len() != slots.allowed.len()
+            || !slots.allowed.iter().all(fits)
+        {
+            let expected = format!("distinct ascending sets of slots below {count}");
+            let found = format!("{:?}", slots.allowed);
+            return wrong(format!("{key}.slots.allowed"), expected, found);
+        }
+        Ok(())
+    }
+
     fn validate_files(&self) -> Result<(), ManifestError> {
         for (name, entry) in &self.files {
             if !is_plain_name(name) {
@@ -304,15 +377,63 @@ impl Manifest {
                 }
             }
             for (name, head) in &self.heads {
-                let segments = head.segments.to_string();
-                if v.heads
-                    .get(name)
-                    .is_none_or(|by| !by.contains_key(&segments))
-                {
+                let needed = match &head.slots {
+                    None => vec![head.segments.to_string()],
+                    Some(slots) => slots.allowed.iter().map(|set| Slots::key(set)).collect(),
+                };
+                let has =
+                    |inputs: &String| v.heads.get(name).is_some_and(|h| h.contains_key(inputs));
+                if let Some(missing) = needed.iter().find(|inputs| !has(inputs)) {
                     let key = format!("variants.{variant}.heads.{name}");
-                    return wrong(key, format!("a graph for {segments} segment(s)"), "none");
+                    return wrong(key, format!("a graph for {missing}"), "none");
                 }
             }
+            self.validate_variant(variant, v)?;
+        }
+        for (name, golden) in &self.golden {
+            for file in [&golden.frames, &golden.expected] {
+                if !self.files.contains_key(file) {
+                    return wrong(format!("golden.{name}"), "files listed in files", file);
+                }
+            }
+            if golden.origin.trim().is_empty() {
+                return wrong(format!("golden.{name}.origin"), "words", "none");
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_variant(&self, name: &str, variant: &Variant) -> Result<(), ManifestError> {
+        let key = format!("variants.{name}");
+        if !is_plain_name(name) || name.contains('.') {
+            return wrong("variants", "names of letters, digits, - and _", name);
+        }
+        if variant.providers.is_empty() {
+            return wrong(format!("{key}.providers"), "at least one provider", "none");
+        }
+        let all = self.encoder.tokens();
+        if let Tokens::Exactly(tokens) = variant.tokens
+            && !(1..=all).contains(&tokens)
+        {
+            return wrong(
+                format!("{key}.tokens"),
+                format!("any, or 1 to {all}"),
+                tokens,
+            );
+        }
+        let t = &variant.tolerance;
+        let fits = |v: f64| v.is_finite() && v > 0.0;
+        if !fits(t.tokens_relative_rms) || !fits(t.heads) {
+            let found = format!("{} and {}", t.tokens_relative_rms, t.heads);
+            return wrong(format!("{key}.tolerance"), "numbers above 0", found);
+        }
+        if variant.measured == Measured::Reference && variant.precision != Precision::Fp32 {
+            let expected = "status reference for fp32 only";
+            return wrong(
+                format!("{key}.measured"),
+                expected,
+                variant.precision.as_str(),
+            );
         }
         Ok(())
     }

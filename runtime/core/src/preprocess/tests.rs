@@ -1,4 +1,5 @@
 use super::*;
+use crate::manifest::Mask;
 use proptest::prelude::*;
 
 fn encoder(width_px: usize, height_px: usize, patch_px: usize) -> Encoder {
@@ -19,6 +20,7 @@ fn encoder(width_px: usize, height_px: usize, patch_px: usize) -> Encoder {
 
 fn rule(steps: &[Step], mean: [f32; 3], std: [f32; 3]) -> Preprocess {
     Preprocess {
+        mask: Mask::None,
         steps: steps.to_vec(),
         mean,
         std,

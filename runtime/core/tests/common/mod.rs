@@ -78,6 +78,25 @@ impl Engine for Scripted {
         Ok(())
     }
 
+    fn encode_kept(
+        &mut self,
+        _rows: &[f32],
+        _ids: &[usize],
+        slot: usize,
+    ) -> Result<(), EngineError> {
+        Err(EngineError::EmptySlot { slot })
+    }
+
+    fn multi_view_head(
+        &mut self,
+        _name: &str,
+        _places: &[usize],
+        slots: &[usize],
+        _out: &mut Vec<f32>,
+    ) -> Result<(), EngineError> {
+        Err(EngineError::EmptySlot { slot: slots[0] })
+    }
+
     fn head(&mut self, name: &str, slots: &[usize], out: &mut Vec<f32>) -> Result<(), EngineError> {
         out.clear();
         let Some(Act::Say(logits, z)) = &self.act else {
