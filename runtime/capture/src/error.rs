@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use echocart_phantom::PhantomError;
+
 /// Why a source cannot be opened or read.
 ///
 /// Each message is one line: what, what was expected, what was found, and the path last. Frames
@@ -36,8 +38,8 @@ pub enum SourceError {
         /// The path.
         path: PathBuf,
     },
-    /// The content is neither DICOM nor a known video container.
-    #[error("unknown kind of source: expected DICOM or a video container, found {found}: {}", path.display())]
+    /// The content is neither DICOM, nor a MetaImage, nor a known video container.
+    #[error("unknown kind of source: expected DICOM, MetaImage or a video container, found {found}: {}", path.display())]
     UnknownContent {
         /// The first bytes, or that there are none.
         found: String,
@@ -161,6 +163,20 @@ pub enum SourceError {
         found_nanos: i64,
         /// The file.
         path: PathBuf,
+    },
+    /// The phantom cannot be made as asked.
+    #[error("{error} ({location})")]
+    Phantom {
+        /// What is wrong with it.
+        error: PhantomError,
+        /// The whole location.
+        location: String,
+    },
+    /// A phantom has its own frame rate.
+    #[error("--assume-fps: expected fps=... in the phantom's location, found the option: {location}")]
+    PhantomRate {
+        /// The whole location.
+        location: String,
     },
     /// This build has no video reader.
     #[error("video file: expected a build with the feature \"video\", found one without: {}", path.display())]

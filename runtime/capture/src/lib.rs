@@ -1,4 +1,4 @@
-//! Frame sources: DICOM ultrasound cines and video files.
+//! Frame sources: DICOM ultrasound cines, MetaImage sequences and video files.
 //!
 //! [`open`] looks at the content of a file and returns a [`Source`], which hands over one frame
 //! after the other with the time it was captured. Pacing, looping and queues belong to the caller.
@@ -8,6 +8,8 @@ mod container;
 mod dicom;
 mod error;
 mod location;
+mod mha;
+mod phantom;
 mod source;
 #[cfg(feature = "video")]
 mod video;

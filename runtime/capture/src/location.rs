@@ -6,16 +6,22 @@ use std::path::{Path, PathBuf};
 
 use crate::container::Container;
 use crate::dicom::DicomSource;
+use crate::mha::{MhaSource, is_mha};
+use crate::phantom::{PhantomSource, SCHEME};
 use crate::{OpenOptions, Source, SourceError};
 
 const HEAD_BYTES: u64 = 1024;
 
-/// Opens a path or `file://` URI as whatever its content is: DICOM or a video container.
+/// Opens a path or `file://` URI as whatever its content is: DICOM, a MetaImage sequence or a video
+/// container; or `phantom:key=value,...` as a simulated heart.
 ///
 /// # Errors
 /// Any [`SourceError`]: the whole header is checked here, so that reading starts only with a
 /// source whose size, format and timing are known.
 pub fn open(uri_or_path: &str, options: &OpenOptions) -> Result<Box<dyn Source>, SourceError> {
+    if uri_or_path.starts_with(SCHEME) {
+        return Ok(Box::new(PhantomSource::open(uri_or_path, options)?));
+    }
     let path = path_from_uri(uri_or_path)?;
     match options.assume_fps {
         Some(fps) if !(fps.is_finite() && fps > 0.0 && fps <= 1000.0) => {
@@ -26,6 +32,9 @@ pub fn open(uri_or_path: &str, options: &OpenOptions) -> Result<Box<dyn Source>,
     let head = head_of(&path)?;
     if is_dicom(&head, &path) {
         return Ok(Box::new(DicomSource::open(&path, options)?));
+    }
+    if is_mha(&head) {
+        return Ok(Box::new(MhaSource::open(&path, options)?));
     }
     let Some(container) = Container::from_head(&head) else {
         return Err(SourceError::UnknownContent {

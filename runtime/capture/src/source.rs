@@ -42,7 +42,7 @@ pub trait Source: Send {
 pub struct SourceInfo {
     /// File name without its folder.
     pub name: String,
-    /// `DICOM` or `video`.
+    /// `DICOM`, `MetaImage`, `video` or `phantom`.
     pub kind: &'static str,
     /// Width of every frame in pixels.
     pub width_px: u32,

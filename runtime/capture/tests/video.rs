@@ -109,7 +109,7 @@ fn videos_that_do_not_decode_are_one_clear_error() {
     for (bytes, expected) in [
         (
             vec![],
-            "unknown kind of source: expected DICOM or a video container, found an empty file",
+            "unknown kind of source: expected DICOM, MetaImage or a video container, found an empty file",
         ),
         (filled(b"garbage!", 4000), "unknown kind of source"),
         (
