@@ -173,7 +173,9 @@ pub enum SourceError {
         location: String,
     },
     /// A phantom has its own frame rate.
-    #[error("--assume-fps: expected fps=... in the phantom's location, found the option: {location}")]
+    #[error(
+        "--assume-fps: expected fps=... in the phantom's location, found the option: {location}"
+    )]
     PhantomRate {
         /// The whole location.
         location: String,

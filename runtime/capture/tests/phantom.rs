@@ -1,4 +1,5 @@
 //! The simulated heart as a source.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use echocart_capture::{OpenOptions, Source, SourceError, open};
 use echocart_core::frame::PixelFormat;
