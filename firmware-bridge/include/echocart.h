@@ -239,13 +239,15 @@
 // `package.toml` is no valid manifest.
 #define ECHOCART_PACKAGE_INVALID 2003
 
-// A file of the package is missing or is not the one that its manifest lists.
+// A file of the package is missing or is not the one that its manifest lists, or its signature
+// is one of another manifest.
 #define ECHOCART_PACKAGE_ALTERED 2004
 
-// The package has no signature and the configuration does not allow that.
+// The package has no signature by a trusted key and the configuration does not allow that.
 #define ECHOCART_PACKAGE_UNSIGNED 2005
 
-// The package is valid but holds more than this ABI can carry, or no variant that can serve.
+// The package is valid but needs a newer echocart, holds more than this ABI can carry, or no
+// variant that can serve.
 #define ECHOCART_PACKAGE_UNSUPPORTED 2006
 
 // The ONNX Runtime library is missing or cannot be read.
@@ -311,7 +313,7 @@ typedef struct echocart_session_info_t {
     uint32_t struct_size;
     // One of `ECHOCART_TRAINED_*`.
     uint32_t trained;
-    // 1 when the package was loaded without a signature.
+    // 1 when the package was loaded without a signature by a trusted key.
     uint32_t unsigned_package;
     // Labels of the view head; their texts come from `echocart_result_label`.
     uint32_t label_count;

@@ -157,7 +157,7 @@ pub struct echocart_session_info_t {
     pub struct_size: u32,
     /// One of `ECHOCART_TRAINED_*`.
     pub trained: u32,
-    /// 1 when the package was loaded without a signature.
+    /// 1 when the package was loaded without a signature by a trusted key.
     pub unsigned_package: u32,
     /// Labels of the view head; their texts come from `echocart_result_label`.
     pub label_count: u32,

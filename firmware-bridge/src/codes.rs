@@ -43,11 +43,13 @@ pub const ECHOCART_CONFIG_INVALID: u32 = 2001;
 pub const ECHOCART_PACKAGE_UNREADABLE: u32 = 2002;
 /// `package.toml` is no valid manifest.
 pub const ECHOCART_PACKAGE_INVALID: u32 = 2003;
-/// A file of the package is missing or is not the one that its manifest lists.
+/// A file of the package is missing or is not the one that its manifest lists, or its signature
+/// is one of another manifest.
 pub const ECHOCART_PACKAGE_ALTERED: u32 = 2004;
-/// The package has no signature and the configuration does not allow that.
+/// The package has no signature by a trusted key and the configuration does not allow that.
 pub const ECHOCART_PACKAGE_UNSIGNED: u32 = 2005;
-/// The package is valid but holds more than this ABI can carry, or no variant that can serve.
+/// The package is valid but needs a newer echocart, holds more than this ABI can carry, or no
+/// variant that can serve.
 pub const ECHOCART_PACKAGE_UNSUPPORTED: u32 = 2006;
 /// The ONNX Runtime library is missing or cannot be read.
 pub const ECHOCART_LIBRARY_MISSING: u32 = 3001;

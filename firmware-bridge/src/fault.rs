@@ -5,7 +5,7 @@ use echocart_core::config::ConfigError;
 use echocart_core::package::PackageError;
 use echocart_core::ring::PushError;
 use echocart_core::session::SessionError;
-use echocart_infer::{LibraryError, OpenError};
+use echocart_infer::{LibraryError, OpenError, SelectError};
 use std::borrow::Cow;
 use std::cell::RefCell;
 
@@ -58,7 +58,10 @@ impl From<PackageError> for Fault {
     fn from(error: PackageError) -> Self {
         let code = match &error {
             PackageError::Read { .. } => Code::PackageUnreadable,
-            PackageError::Missing { .. } | PackageError::Altered { .. } => Code::PackageAltered,
+            PackageError::Missing { .. }
+            | PackageError::Altered { .. }
+            | PackageError::Signature { .. } => Code::PackageAltered,
+            PackageError::TooNew { .. } => Code::PackageUnsupported,
             PackageError::Unsigned { .. } => Code::PackageUnsigned,
             _ => Code::PackageInvalid,
         };
@@ -81,7 +84,24 @@ impl From<LibraryError> for Fault {
 impl From<OpenError> for Fault {
     fn from(error: OpenError) -> Self {
         let code = match &error {
-            OpenError::NoVariant { .. } => Code::PackageUnsupported,
+            OpenError::NoVariant { .. } | OpenError::WrongProvider { .. } => {
+                Code::PackageUnsupported
+            }
+            _ => Code::EngineFailed,
+        };
+        Self::new(code, one_line(&error.to_string()))
+    }
+}
+
+impl From<SelectError> for Fault {
+    fn from(error: SelectError) -> Self {
+        let code = match error {
+            SelectError::Library(error) => return error.into(),
+            SelectError::Open(error) => return error.into(),
+            SelectError::NoVariant { .. } => Code::PackageUnsupported,
+            SelectError::NotInLibrary { .. } | SelectError::NotApproved { .. } => {
+                Code::LibraryUnknown
+            }
             _ => Code::EngineFailed,
         };
         Self::new(code, one_line(&error.to_string()))

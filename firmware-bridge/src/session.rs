@@ -16,15 +16,13 @@ use echocart_core::events::Event;
 use echocart_core::manifest::{Manifest, Trained};
 use echocart_core::package::Package;
 use echocart_core::session::{Session, SessionSetup};
-use echocart_infer::{Library, OrtEngine};
+use echocart_core::signature::Signed;
+use echocart_infer::{Libraries, open_configured};
 use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-
-/// The precision variant that the CPU provider runs.
-const VARIANT: &str = "fp32";
 
 /// What the caller asked for, checked.
 #[derive(Debug)]
@@ -109,10 +107,7 @@ pub(crate) fn create(request: &Request) -> Result<(SessionState, FramePort, Resu
         "" => CartConfig::demo()?,
         text => CartConfig::parse(text)?,
     };
-    let package = Package::open(
-        Path::new(request.package_dir),
-        config.package.allow_unsigned,
-    )?;
+    let package = Package::open(Path::new(request.package_dir), &config.package)?;
     let labels = package.manifest.view_labels().len();
     if labels > ECHOCART_MAX_LABELS {
         return Err(Fault::new(
@@ -123,12 +118,12 @@ pub(crate) fn create(request: &Request) -> Result<(SessionState, FramePort, Resu
             ),
         ));
     }
-    let library = Library::load(library_path)?;
-    let threads = config.engine.intra_op_threads;
-    let engine = OrtEngine::open(&library, &package, VARIANT, threads)?;
+    let libraries = Libraries::File(library_path);
+    let engine = open_configured(&config.engine, libraries, &package)?;
     start(
         package.manifest.clone(),
         package.name(),
+        package.signed,
         config,
         Box::new(engine),
         request.pace,
@@ -140,12 +135,13 @@ pub(crate) fn create(request: &Request) -> Result<(SessionState, FramePort, Resu
 pub(crate) fn start(
     manifest: Manifest,
     package: String,
+    signed: Signed,
     config: CartConfig,
     engine: Box<dyn Engine>,
     pace: Pace,
     allow_demonstration: bool,
 ) -> Result<(SessionState, FramePort, ResultPort), Fault> {
-    let info = info(&manifest, &package, &config, &engine.info());
+    let info = info(&manifest, &package, signed, &config, &engine.info());
     let labels: Arc<[String]> = manifest.view_labels().into();
     let show_raw = allow_demonstration || manifest.card.trained == Trained::Clinical;
     let (alive, engine_end) = bounded(0);
@@ -156,6 +152,7 @@ pub(crate) fn start(
     let (running, producer, events) = Session::start(SessionSetup {
         manifest,
         package,
+        signed,
         config,
         engine,
         pace,
@@ -222,6 +219,7 @@ impl SessionState {
 fn info(
     manifest: &Manifest,
     package: &str,
+    signed: Signed,
     config: &CartConfig,
     engine: &EngineInfo,
 ) -> echocart_session_info_t {
@@ -232,7 +230,7 @@ fn info(
             Trained::Simulated => ECHOCART_TRAINED_SIMULATED,
             Trained::Clinical => ECHOCART_TRAINED_CLINICAL,
         },
-        unsigned_package: config.package.allow_unsigned.into(),
+        unsigned_package: (!signed.is_trusted()).into(),
         label_count: manifest.view_labels().len() as u32,
         package: chars(package),
         card: chars(&manifest.card.title),
@@ -259,6 +257,7 @@ mod tests {
             EngineInfo {
                 provider: "FIXED".to_owned(),
                 library: "none".to_owned(),
+                ..EngineInfo::default()
             }
         }
 
@@ -306,6 +305,7 @@ mod tests {
         limits = { population = "none", min_fps = 8.0, max_fps = 60.0 }
         variants = {}
         golden = {}
+        calibration = {}
         files = {}
         [encoder]
         family = "vjepa2"
@@ -343,6 +343,7 @@ mod tests {
         let (mut session, mut frames, mut results) = start(
             manifest,
             name,
+            Signed::No,
             config,
             engine,
             Pace::Max,

@@ -144,6 +144,64 @@ fn an_output_inside_a_file_is_exit_1() {
     refused(&mut export(DEMO, &file), 1, &["found something else"]);
 }
 
+/// A limit on the size of a file stands in for a full disk: the same error comes from the same
+/// writes, here after the first tenth of the weights.
+#[test]
+fn a_disk_that_fills_up_half_way_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let export = export(DEMO, &dir.path().join("p"));
+    let mut command = Command::new("sh");
+    let limited = "trap '' XFSZ; ulimit -f 2000; exec \"$0\" \"$@\"";
+    command.args(["-c", limited]).arg(export.get_program());
+    command.args(export.get_args());
+    command.current_dir(echocart_tests::root());
+    refused(&mut command, 1, &["cannot write", "encoder.fp32.weights)"]);
+    assert_eq!(names(dir.path()), Vec::<String>::new());
+}
+
+#[test]
+fn a_scaler_gives_the_scale_or_must_agree_with_the_recipe() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("p");
+    let scaler = "lvef=exporters/export/tests/data/scaler/sklearn-1.8.0-p4.pkl";
+    let mut command = export(DEMO, &out);
+    let both = ["heads.lvef.output.mean = 57.06, found 56.75", "p4.pkl)"];
+    refused(command.args(["--scaler", scaler]), 2, &both);
+    let text = fs::read_to_string(echocart_tests::root().join(DEMO)).unwrap();
+    let without = |line: &&str| !line.starts_with("mean = 5") && !line.starts_with("std = 11");
+    let lines: Vec<&str> = text.lines().filter(without).collect();
+    let text = lines
+        .join("\n")
+        .replace("unit = ", "scaler = \"file\"\nunit = ");
+    let recipe = dir.path().join("recipe.toml");
+    fs::write(&recipe, text).unwrap();
+    let recipe = recipe.to_str().unwrap();
+    let missing = [
+        "heads.lvef.output.scaler: expected a scaler file",
+        "found none",
+    ];
+    refused(&mut export(recipe, &out), 2, &missing);
+    let output = export(recipe, &out)
+        .args(["--scaler", scaler])
+        .output()
+        .unwrap();
+    let said = echocart_tests::text(&output);
+    assert!(output.status.success(), "{said}");
+    assert!(
+        said.contains("value: z x 13.102957681378658 + 56.75 %"),
+        "{said}"
+    );
+    let twice = ["--scaler", scaler, "--scaler", scaler];
+    refused(export(recipe, &out).args(twice), 2, &["found two for lvef"]);
+    let view = scaler.replace("lvef=", "view=");
+    let wrong = ["--scaler", view.as_str()];
+    refused(
+        export(recipe, &out).args(wrong),
+        2,
+        &["regression head", "found view"],
+    );
+}
+
 #[test]
 fn a_recipe_that_is_missing_or_endless_is_exit_2() {
     let dir = tempfile::tempdir().unwrap();

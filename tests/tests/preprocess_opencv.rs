@@ -4,8 +4,8 @@
 use echocart_core::frame::{FrameMeta, PixelFormat};
 use echocart_core::manifest::{Encoder, Mask, Preprocess, Step};
 use echocart_core::preprocess::Preprocessor;
-use opencv::core::{Mat, MatTraitConst, MatTraitConstManual, Rect, Size};
-use opencv::imgproc::{INTER_LINEAR, resize};
+use opencv::core::{Mat, MatTraitConst, MatTraitConstManual, Rect, Scalar, Size};
+use opencv::imgproc::{FILLED, INTER_LINEAR, LINE_8, rectangle, resize};
 
 /// Grey levels a pixel may be away from OpenCV's: its other builds and accelerators round otherwise.
 const MAX_LEVELS: u8 = 1;
@@ -88,10 +88,11 @@ impl Picture {
     }
 }
 
-/// Interleaved RGB of `steps` as OpenCV and the training code's size rules do them.
-fn by_opencv(picture: &Picture, steps: &[Step]) -> Vec<u8> {
+/// Interleaved RGB of `steps` and a mask as OpenCV and the training code's size rules do them.
+fn by_opencv(picture: &Picture, steps: &[Step], mask: &Mask) -> Vec<u8> {
     let mut image = picture.mat();
-    for step in steps {
+    for (at, step) in steps.iter().enumerate() {
+        blacken(&mut image, mask, at);
         let (width, height) = (f64::from(image.cols()), f64::from(image.rows()));
         match *step {
             Step::Squash {
@@ -121,12 +122,33 @@ fn by_opencv(picture: &Picture, steps: &[Step]) -> Vec<u8> {
             }
         }
     }
+    blacken(&mut image, mask, steps.len());
     let bytes = image.data_bytes().unwrap();
     let copies = 3 / picture.meta.format.bytes();
     bytes
         .iter()
         .flat_map(|&byte| std::iter::repeat_n(byte, copies))
         .collect()
+}
+
+/// Fills a mask's boxes if it comes in after `steps` steps.
+fn blacken(image: &mut Mat, mask: &Mask, steps: usize) {
+    let Mask::Boxes { after_steps, boxes } = mask else {
+        return;
+    };
+    if *after_steps != steps {
+        return;
+    }
+    let (width, height) = (f64::from(image.cols()), f64::from(image.rows()));
+    for [x, y, w, h] in boxes {
+        let (left, top) = ((x * width) as i32, (y * height) as i32);
+        let right = (((x + w) * width) as i32).min(image.cols());
+        let bottom = (((y + h) * height) as i32).min(image.rows());
+        if left < right && top < bottom {
+            let area = Rect::new(left, top, right - left, bottom - top);
+            rectangle(image, area, Scalar::all(0.0), FILLED, LINE_8, 0).unwrap();
+        }
+    }
 }
 
 fn resized(image: &Mat, width: i32, height: i32) -> Mat {
@@ -160,7 +182,13 @@ fn encoder(width_px: usize, height_px: usize, patch_px: usize) -> Encoder {
 }
 
 /// Interleaved RGB of `steps` as the runtime does them, read back from the second frame's values.
-fn by_runtime(picture: &Picture, steps: &[Step], encoder: &Encoder, padding: usize) -> Vec<u8> {
+fn by_runtime(
+    picture: &Picture,
+    steps: &[Step],
+    mask: &Mask,
+    encoder: &Encoder,
+    padding: usize,
+) -> Vec<u8> {
     let stride = picture.meta.row_bytes() + padding;
     let mut padded = vec![0xA5; stride * picture.meta.height_px as usize];
     let rows = picture.pixels.chunks(picture.meta.row_bytes());
@@ -168,7 +196,7 @@ fn by_runtime(picture: &Picture, steps: &[Step], encoder: &Encoder, padding: usi
         to[..from.len()].copy_from_slice(from);
     }
     let rule = Preprocess {
-        mask: Mask::None,
+        mask: mask.clone(),
         steps: steps.to_vec(),
         mean: [0.0; 3],
         std: [1.0 / 255.0; 3],
@@ -208,8 +236,20 @@ struct Tally {
 impl Tally {
     #[track_caller]
     fn compare(&mut self, steps: &[Step], encoder: &Encoder, picture: &Picture, padding: usize) {
-        let ours = by_runtime(picture, steps, encoder, padding);
-        let theirs = by_opencv(picture, steps);
+        self.compare_masked(steps, &Mask::None, encoder, picture, padding);
+    }
+
+    #[track_caller]
+    fn compare_masked(
+        &mut self,
+        steps: &[Step],
+        mask: &Mask,
+        encoder: &Encoder,
+        picture: &Picture,
+        padding: usize,
+    ) {
+        let ours = by_runtime(picture, steps, mask, encoder, padding);
+        let theirs = by_opencv(picture, steps, mask);
         assert_eq!(ours.len(), theirs.len());
         let most = ours
             .iter()
@@ -342,6 +382,42 @@ fn the_keep_aspect_chain_is_within_one_level_of_opencv() {
 }
 
 #[test]
+fn a_mask_between_any_two_steps_is_within_one_level_of_opencv() {
+    let boxes = vec![
+        [0.0, 0.0, 1.0, 35.0 / 480.0],
+        [0.0, 0.0, 130.0 / 640.0, 0.3],
+        [0.0, 0.72, 105.0 / 640.0, 0.28],
+        [1.0 - 220.0 / 640.0, 0.0, 220.0 / 640.0, 0.2],
+        [1.0 - 145.0 / 640.0, 0.0, 120.0 / 640.0, 0.49],
+        [0.5, 0.5, 0.01, 0.01],
+    ];
+    let squashed = [
+        Step::Squash {
+            width_px: 224,
+            height_px: 224,
+        },
+        Step::ShortSide { size_px: 256 },
+        Step::CentreCrop {
+            width_px: 224,
+            height_px: 224,
+        },
+    ];
+    let mut tally = Tally::default();
+    for picture in pictures() {
+        for steps in [&squashed[..], &squashed[1..], &squashed[..1]] {
+            for after_steps in 0..=steps.len() {
+                let mask = Mask::Boxes {
+                    after_steps,
+                    boxes: boxes.clone(),
+                };
+                tally.compare_masked(steps, &mask, &encoder(224, 224, 16), &picture, 7);
+            }
+        }
+    }
+    tally.finish();
+}
+
+#[test]
 fn a_640x480_frame_becomes_341x256_cropped_at_58_16() {
     let picture = Picture::new(640, 480, PixelFormat::Rgb24, Content::Noise);
     let steps = [
@@ -351,7 +427,7 @@ fn a_640x480_frame_becomes_341x256_cropped_at_58_16() {
             height_px: 224,
         },
     ];
-    let ours = by_runtime(&picture, &steps, &encoder(224, 224, 16), 0);
+    let ours = by_runtime(&picture, &steps, &Mask::None, &encoder(224, 224, 16), 0);
     let whole = resized(&picture.mat(), 341, 256);
     let window = Mat::roi(&whole, Rect::new(58, 16, 224, 224))
         .unwrap()

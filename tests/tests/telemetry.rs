@@ -3,7 +3,9 @@
 //! `CI` is unset for the traced programs, because libraries that report home tend to keep quiet
 //! when they see it.
 
-use echocart_tests::{build_dir, echocart, fetched, root, text};
+mod plain;
+
+use echocart_tests::{build_dir, echocart, events, fetched, root, text};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -83,6 +85,45 @@ fn the_demo_run_stays_on_this_machine_and_in_its_folders() {
         .arg(&config);
     run.arg("--events").arg(dir.path().join("events.jsonl"));
     assert_quiet(&run, &[dir.path().to_owned()]);
+}
+
+#[test]
+fn openvino_stays_on_this_machine_and_in_its_folders() {
+    if cfg!(not(target_arch = "x86_64")) {
+        println!("skipped: no OpenVINO library for this architecture");
+        return;
+    }
+    fetched("lib/openvino-1.24.1").unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let package = dir.path().join("package");
+    plain::plain_package(&fetched("packages/demo").unwrap(), &package, &["OpenVINO"]).unwrap();
+    let config = dir.path().join("cart.toml");
+    let demo = std::fs::read_to_string(root().join("configs/carts/demo.toml")).unwrap();
+    let strict = demo
+        .replace("[\"CPU\"]", "[\"OpenVINO\"]")
+        .replace("\"degrade\"", "\"strict\"");
+    std::fs::write(&config, strict).unwrap();
+    let mut run = echocart().unwrap();
+    run.args([
+        "run",
+        "--headless",
+        "--pace",
+        "max",
+        "--seconds",
+        "4",
+        "--source",
+    ])
+    .arg(fetched("data/color3d_jpeg_baseline.dcm").unwrap());
+    run.arg("--package")
+        .arg(&package)
+        .arg("--config")
+        .arg(&config);
+    run.arg("--events").arg(dir.path().join("events.jsonl"));
+    assert_quiet(&run, &[dir.path().to_owned()]);
+    let log = events(&dir.path().join("events.jsonl")).unwrap();
+    let started = &log[0]["session"];
+    assert_eq!(started["provider"], "OpenVINO", "{started}");
+    assert_eq!(started["nodes"].as_object().unwrap().len(), 1, "{started}");
 }
 
 #[test]

@@ -30,6 +30,16 @@ impl Layout {
         self.root.join(".echocart")
     }
 
+    /// Holds one family's ONNX Runtime library and what it needs.
+    pub fn library_folder(&self, name: &str) -> PathBuf {
+        self.echocart().join("lib").join(name)
+    }
+
+    /// Holds NVIDIA's ahead-of-time compiler.
+    pub fn tensorrt(&self) -> PathBuf {
+        self.echocart().join("tensorrt")
+    }
+
     /// Holds the real cine of the demo.
     pub fn data(&self) -> PathBuf {
         self.echocart().join("data")

@@ -10,7 +10,10 @@ mod package;
 mod pins;
 mod pip;
 mod probe;
+mod python;
+mod runtime_libs;
 mod setup;
+mod tensorrt;
 mod test;
 mod ui;
 mod wheels;
@@ -53,6 +56,10 @@ enum Task {
         #[arg(long)]
         tests: bool,
     },
+    /// Fetch the pinned libraries of an engine provider
+    RuntimeLibs(runtime_libs::RuntimeLibs),
+    /// Compile every TensorRT flavour for every chip with NVIDIA's ahead-of-time compiler, no GPU needed
+    CheckTensorrt(tensorrt::CheckTensorRt),
     /// Set up and run every check: formatting, clippy, tests, the page in a browser
     Test {
         /// Do not look for Debian packages, and install none
@@ -66,6 +73,8 @@ fn run(task: Task) -> Result<()> {
     match task {
         Task::Demo(demo) => demo.run(&layout),
         Task::Setup { no_system, tests } => setup::only(&layout, !no_system, tests),
+        Task::RuntimeLibs(libs) => libs.run(&layout),
+        Task::CheckTensorrt(check) => check.run(&layout),
         Task::Test { no_system } => test::run(&layout, !no_system),
     }
 }

@@ -39,9 +39,7 @@ pub fn make(layout: &Layout) -> Result<()> {
         ])
         .arg(layout.short(&package))
         .current_dir(&layout.root);
-    if package.join(MANIFEST).exists() {
-        export.arg("--replace");
-    } else if package.exists() {
+    if package.exists() {
         fs::remove_dir_all(&package)
             .with_context(|| format!("cannot remove ({})", package.display()))?;
     }

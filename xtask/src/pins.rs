@@ -105,9 +105,221 @@ pub fn onnx_runtime(layout: &Layout, architecture: &str) -> Result<Wheel> {
         platforms,
         file,
         pin,
-        into: layout.echocart().join("lib").join("onnxruntime-1.28.0"),
+        into: layout.library_folder("onnxruntime-1.28.0"),
         members: vec![library, ORT_LICENSE, ORT_NOTICES],
     })
+}
+
+/// ONNX Runtime 1.24.1 with the OpenVINO provider, and the OpenVINO 2025.4.1 that it needs on a CPU.
+///
+/// # Errors
+/// When no wheel is pinned for the architecture.
+pub fn openvino(layout: &Layout, architecture: &str) -> Result<Wheel> {
+    if architecture != "x86_64" {
+        bail!(
+            "OpenVINO is only pinned for one architecture: expected x86_64, found {architecture}"
+        );
+    }
+    Ok(Wheel {
+        title: "ONNX Runtime 1.24.1 with OpenVINO 2025.4.1",
+        requirement: "onnxruntime-openvino==1.24.1",
+        platforms: &["manylinux_2_28_x86_64"],
+        file: "onnxruntime_openvino-1.24.1-cp311-cp311-manylinux_2_28_x86_64.whl",
+        pin: Pin {
+            bytes: 84_430_935,
+            sha256: "3007c803634cc69c6d52af1dea7ce729d9bb62b9a11070fd2f959119199007a8",
+        },
+        into: layout.library_folder("openvino-1.24.1"),
+        members: vec![
+            member(
+                "onnxruntime/capi/libonnxruntime.so.1.24.1",
+                "libonnxruntime.so.1.24.1",
+                31_260_360,
+                "2d963a419b96018b79dfe63bb50120ddcb724149912a8a6d8ac747a557c089f4",
+            ),
+            member(
+                "onnxruntime/capi/libonnxruntime_providers_shared.so",
+                "libonnxruntime_providers_shared.so",
+                15_776,
+                "5e02c1ff90e7d71365264dbb6767c00f04a8b57a96cddbc0085c61fa1393250d",
+            ),
+            member(
+                "onnxruntime/capi/libonnxruntime_providers_openvino.so",
+                "libonnxruntime_providers_openvino.so",
+                2_000_856,
+                "bf0159d2681d76e7de03fbd302a9204e5490f30816bd41826d57acf7a8dff363",
+            ),
+            member(
+                "onnxruntime/capi/libopenvino.so.2541",
+                "libopenvino.so.2541",
+                25_284_089,
+                "ac9634b715a242a61644c77bc38f17508fe73f517e418027e2410f4bee004943",
+            ),
+            member(
+                "onnxruntime/capi/libopenvino_intel_cpu_plugin.so",
+                "libopenvino_intel_cpu_plugin.so",
+                67_008_289,
+                "034df890550ae9199fe5f8608c0df8fd0fe355f303bad56bea10bae14c14c3cb",
+            ),
+            member(
+                "onnxruntime/capi/libopenvino_onnx_frontend.so.2541",
+                "libopenvino_onnx_frontend.so.2541",
+                7_006_249,
+                "f426710881d8c1a01d5ed6d7eaa076d923b19983d3ab3a18bb19d25dba7d8923",
+            ),
+            member(
+                "onnxruntime/capi/libtbb.so.12",
+                "libtbb.so.12",
+                367_649,
+                "6781dc6aa8b2ca237d0164258e70266a44667756c02a9a039782ec1d1a67b653",
+            ),
+            ORT_LICENSE,
+            ORT_NOTICES,
+        ],
+    })
+}
+
+/// ONNX Runtime 1.28.0 with the CUDA and TensorRT providers.
+///
+/// NVIDIA's own libraries (CUDA 13, cuDNN 9, TensorRT 10) are not part of it.
+///
+/// # Errors
+/// When no wheel is pinned for the architecture.
+pub fn cuda(layout: &Layout, architecture: &str) -> Result<Wheel> {
+    if architecture != "x86_64" {
+        bail!("CUDA is only pinned for one architecture: expected x86_64, found {architecture}");
+    }
+    Ok(Wheel {
+        title: "ONNX Runtime 1.28.0 with the CUDA and TensorRT providers",
+        requirement: "onnxruntime-gpu==1.28.0",
+        platforms: &["manylinux_2_27_x86_64", "manylinux_2_28_x86_64"],
+        file: "onnxruntime_gpu-1.28.0-cp311-cp311-manylinux_2_27_x86_64.manylinux_2_28_x86_64.whl",
+        pin: Pin {
+            bytes: 249_753_828,
+            sha256: "774d4c307317f7a0fefc33930820b7ac2a62be2c595e6a1e63e318555f7176b8",
+        },
+        into: layout.library_folder("cuda-1.28.0"),
+        members: vec![
+            member(
+                "onnxruntime/capi/libonnxruntime.so.1.28.0",
+                "libonnxruntime.so.1.28.0",
+                24_350_768,
+                "018d05f615e96f6e0cfb95d2865f63915681d5d2688dd187f599822b245d27bc",
+            ),
+            member(
+                "onnxruntime/capi/libonnxruntime_providers_shared.so",
+                "libonnxruntime_providers_shared.so",
+                14_632,
+                "086ec1d5388f64153d9c63470d126693db9a182c8ce236d3a1119068471b8a0d",
+            ),
+            member(
+                "onnxruntime/capi/libonnxruntime_providers_cuda.so",
+                "libonnxruntime_providers_cuda.so",
+                279_775_016,
+                "5a42fe417acc839cb605f37acd2fbf70357dfa43a2464de143e28090df5290ef",
+            ),
+            member(
+                "onnxruntime/capi/libonnxruntime_providers_tensorrt.so",
+                "libonnxruntime_providers_tensorrt.so",
+                768_984,
+                "4104f8d1055b56c25d4967ff7e71e0978efa0c79480c8c670beb7a0b61ff4bb5",
+            ),
+            ORT_LICENSE,
+            ORT_NOTICES,
+        ],
+    })
+}
+
+/// NVIDIA's ahead-of-time compiler of TensorRT for RTX 1.7.1, and what it needs on a machine without a GPU.
+///
+/// # Errors
+/// When no wheels are pinned for the architecture.
+pub fn tensorrt(layout: &Layout, architecture: &str) -> Result<[Wheel; 3]> {
+    if architecture != "x86_64" {
+        bail!(
+            "TensorRT for RTX is only pinned for one architecture: expected x86_64, found {architecture}"
+        );
+    }
+    let wheel = |title, requirement, platforms, file, pin, members| Wheel {
+        title,
+        requirement,
+        platforms,
+        file,
+        pin,
+        into: layout.tensorrt(),
+        members,
+    };
+    let libraries = wheel(
+        "TensorRT for RTX 1.7.1",
+        "tensorrt-rtx-cu13-libs==1.7.1.116",
+        &["manylinux_2_28_x86_64"],
+        "tensorrt_rtx_cu13_libs-1.7.1.116-py3-none-manylinux_2_28_x86_64.whl",
+        Pin {
+            bytes: 95_153_708,
+            sha256: "e3fd45fed001240d63304e77a2d4006319b839994237cb294b6e7ad72acaabcd",
+        },
+        vec![
+            member(
+                "tensorrt_rtx_libs/libtensorrt_rtx.so.1",
+                "libtensorrt_rtx.so.1",
+                234_013_248,
+                "a74fa3974f1892b65a53b06a14ffcb15758ac51c12135ada84490f53f67e1051",
+            ),
+            member(
+                "tensorrt_rtx_libs/libtensorrt_onnxparser_rtx.so.1",
+                "libtensorrt_onnxparser_rtx.so.1",
+                4_097_984,
+                "27be1f67ef28683b54390b6cbc7ec3efc75b39c8ebc4c683cb8603bcfd0b8896",
+            ),
+            member(
+                "tensorrt_rtx_cu13_libs-1.7.1.116.dist-info/licenses/LICENSE.txt",
+                "LICENSE-tensorrt.txt",
+                46_961,
+                "64bd290f0251405f783ba1d2e155c500542be69795e51147a1d9f11a57bda8cc",
+            ),
+        ],
+    );
+    let bindings = wheel(
+        "TensorRT for RTX 1.7.1 for Python 3.11",
+        "tensorrt-rtx-cu13-bindings==1.7.1.116",
+        &["manylinux_2_28_x86_64"],
+        "tensorrt_rtx_cu13_bindings-1.7.1.116-cp311-none-manylinux_2_28_x86_64.whl",
+        Pin {
+            bytes: 1_232_170,
+            sha256: "6a4d2bf39a98b71238046b9a9dd22d0e6b146be90cd56ac09f1e068933e4e18d",
+        },
+        vec![member(
+            "tensorrt_rtx_bindings/tensorrt_rtx.so",
+            "tensorrt_rtx.so",
+            5_404_288,
+            "0b99b614d4108941cd4670142e46959559304ac53c9e9342c3884aca0f17774b",
+        )],
+    );
+    let runtime = wheel(
+        "the CUDA 13 runtime library",
+        "nvidia-cuda-runtime==13.0.96",
+        &["manylinux2014_x86_64", "manylinux_2_17_x86_64"],
+        "nvidia_cuda_runtime-13.0.96-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl",
+        Pin {
+            bytes: 2_243_632,
+            sha256: "7f82250d7782aa23b6cfe765ecc7db554bd3c2870c43f3d1821f1d18aebf0548",
+        },
+        vec![
+            member(
+                "nvidia/cu13/lib/libcudart.so.13",
+                "libcudart.so.13",
+                704_288,
+                "96c42e418cec19054186b9429c321603cc190bf26a18104e19408117a2a817b0",
+            ),
+            member(
+                "nvidia_cuda_runtime-13.0.96.dist-info/licenses/License.txt",
+                "LICENSE-cuda.txt",
+                59_262,
+                "ad6f5853fba0ca0d159d0f58d49ae49830c2f8c93f7a92648b9ce90adb4c6ccd",
+            ),
+        ],
+    );
+    Ok([libraries, bindings, runtime])
 }
 
 /// Name of the demo's cine on disk.
@@ -175,8 +387,13 @@ mod tests {
         let wheels = [
             onnx_runtime(&layout(), "x86_64").unwrap(),
             onnx_runtime(&layout(), "aarch64").unwrap(),
+            openvino(&layout(), "x86_64").unwrap(),
+            cuda(&layout(), "x86_64").unwrap(),
             cine(&layout()),
-        ];
+        ]
+        .into_iter()
+        .chain(tensorrt(&layout(), "x86_64").unwrap());
+        let wheels: Vec<Wheel> = wheels.collect();
         let pins = wheels.iter().flat_map(|wheel| {
             std::iter::once(wheel.pin).chain(wheel.members.iter().map(|m| m.pin))
         });

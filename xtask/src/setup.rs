@@ -5,6 +5,7 @@ use crate::debian::{self, Needs};
 use crate::layout::Layout;
 use crate::lock::Lock;
 use crate::pins;
+use crate::python;
 use crate::ui;
 use crate::wheels;
 use anyhow::Result;
@@ -32,20 +33,27 @@ impl Setup {
         if self.cine {
             pinned.push(pins::cine(layout));
         }
+        if self.tests
+            && let Ok(openvino) = pins::openvino(layout, std::env::consts::ARCH)
+        {
+            pinned.push(openvino);
+        }
         let mut fetches = Vec::new();
         for wheel in pinned {
             if !wheels::lacking(&wheel)?.is_empty() {
                 fetches.push(wheel);
             }
         }
+        let checks = python::tests(layout);
+        let lacks_checks = self.tests && !checks.installed()?;
         if self.system {
             debian::install_missing(Needs {
-                pip: !fetches.is_empty(),
+                pip: !fetches.is_empty() || lacks_checks,
                 tests: self.tests,
             })?;
         }
         let driver = self.tests && !ui::installed(layout)?;
-        if fetches.is_empty() && !driver {
+        if fetches.is_empty() && !driver && !lacks_checks {
             return Ok(());
         }
         let _lock = Lock::take(layout)?;
@@ -57,6 +65,9 @@ impl Setup {
         }
         if driver && !ui::installed(layout)? {
             ui::install(layout)?;
+        }
+        if lacks_checks && !checks.installed()? {
+            checks.install(layout)?;
         }
         Ok(())
     }

@@ -3,13 +3,13 @@
 use crate::command::{self, cargo};
 use crate::layout::Layout;
 use crate::setup::Setup;
-use crate::{package, ui};
+use crate::{package, tensorrt, ui};
 use anyhow::{Context, Result};
 use std::time::{Duration, Instant};
 
 type Check = fn(&Layout) -> Result<()>;
 
-const STEPS: [(&str, Check); 6] = [
+const STEPS: [(&str, Check); 7] = [
     ("formatting", |layout| {
         command::run(cargo(layout).args(["fmt", "--all", "--check"]))
     }),
@@ -24,6 +24,7 @@ const STEPS: [(&str, Check); 6] = [
     ("unit and integration tests", |layout| {
         command::run(cargo(layout).args(["test", "--release", "--workspace"]))
     }),
+    ("TensorRT without a GPU", tensorrt::where_present),
     ("page in a browser", ui::check),
 ];
 

@@ -54,6 +54,15 @@ pub enum ExportError {
         /// The file.
         path: PathBuf,
     },
+    /// A graph that is read back is not one that this version writes, or a variant of it cannot
+    /// be made.
+    #[error("graph: {message} ({path})")]
+    Graph {
+        /// What, expected and found.
+        message: String,
+        /// The graph's file.
+        path: PathBuf,
+    },
     /// The request does not fit the recipe.
     #[error("{what}: expected {expected}, found {found}")]
     Request {
@@ -80,6 +89,14 @@ pub enum ExportError {
     /// The caller stopped it; what had been written is gone.
     #[error("interrupted, nothing was written")]
     Interrupted,
+    /// A program of the build machine cannot be used, or did not do its work.
+    #[error("tool: {message} ({path})")]
+    Tool {
+        /// What, expected and found.
+        message: String,
+        /// The program or its folder.
+        path: PathBuf,
+    },
     /// The engine that runs a parity case failed.
     #[error("engine: {message}")]
     Engine {

@@ -1,12 +1,37 @@
 //! Which tensors an encoder and a probe consist of, with their shapes.
 
 use echocart_core::manifest::Encoder;
-pub use echocart_core::manifest::ProbeKind;
+pub use echocart_core::manifest::{ProbeKind, SlotEmbedding};
 
 /// MLP width of an attentive probe over its token width, where no file says it.
 pub const PROBE_MLP_RATIO: usize = 4;
 
+/// Key of the vectors of the views, `[views, dim]`.
+pub const VIEW_EMBEDDING: &str = "view_embed.weight";
+/// Key of the vectors of the clips of a view, `[clips_per_view, dim]`.
+pub const CLIP_EMBEDDING: &str = "clip_embed.weight";
+/// Key of the vectors of the slots, `[views x clips_per_view, dim]`.
+pub const SLOT_EMBEDDING: &str = "slot_embed.weight";
+
 type Layout = Vec<(String, Vec<usize>)>;
+
+/// Places of a multi-view probe: slot = view x clips per view + clip.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Places {
+    /// Views.
+    pub views: usize,
+    /// Clips of each view.
+    pub clips_per_view: usize,
+    /// What is added to the tokens of a slot.
+    pub embedding: SlotEmbedding,
+}
+
+impl Places {
+    /// Number of slots.
+    pub fn count(&self) -> usize {
+        self.views * self.clips_per_view
+    }
+}
 
 /// Sizes of a probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +50,8 @@ pub struct Probe {
     pub last: &'static str,
     /// Values it gives.
     pub outputs: usize,
+    /// Places of a multi-view probe; none for any other.
+    pub places: Option<Places>,
 }
 
 /// MLP width of an encoder.
@@ -84,7 +111,7 @@ pub fn probe_hidden_key(kind: ProbeKind) -> &'static str {
 /// Every tensor of a probe.
 pub fn probe(probe: &Probe) -> Layout {
     let dim = Some(probe.dim);
-    match probe.kind {
+    let mut layout = match probe.kind {
         ProbeKind::Attentive => attentive(probe),
         ProbeKind::Linear => {
             let mut layout = Layout::new();
@@ -99,7 +126,20 @@ pub fn probe(probe: &Probe) -> Layout {
             affine(&mut layout, "mlp.3", probe.outputs, Some(probe.hidden));
             layout
         }
+    };
+    let Some(places) = &probe.places else {
+        return layout;
+    };
+    let mut vectors = |key: &str, count| layout.push((key.to_owned(), vec![count, probe.dim]));
+    match places.embedding {
+        SlotEmbedding::Factorized => {
+            vectors(VIEW_EMBEDDING, places.views);
+            vectors(CLIP_EMBEDDING, places.clips_per_view);
+        }
+        SlotEmbedding::PerSlot => vectors(SLOT_EMBEDDING, places.count()),
+        SlotEmbedding::None => {}
     }
+    layout
 }
 
 fn attentive(probe: &Probe) -> Layout {

@@ -5,8 +5,11 @@
 #![forbid(unsafe_code)]
 
 pub mod checkpoint;
+mod derived;
+pub mod engines;
 mod error;
 pub mod generator;
+mod golden;
 pub mod graph;
 mod input;
 pub mod layout;
@@ -16,13 +19,17 @@ mod package;
 pub mod parity;
 pub mod pickle;
 mod progress;
+pub mod quantise;
 mod recipe;
 mod scaler;
 mod source;
+pub mod variant;
 
+pub use derived::{check_out_dir, derive};
 pub use error::ExportError;
-pub use package::{ExportReport, ExportRequest, export};
+pub use golden::{GoldenFrames, GoldenPlan, MakeGoldenEngine};
+pub use package::{ExportReport, ExportRequest, export, export_with_golden};
 pub use progress::Progress;
-pub use recipe::{Recipe, RecipeHead};
+pub use recipe::{Recipe, RecipeHead, RecipeOutput, ScalerFrom};
 pub use scaler::read_scaler;
-pub use source::WeightSource;
+pub use source::{OUTLIERS, WeightSource};

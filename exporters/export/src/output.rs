@@ -4,6 +4,7 @@ use crate::error::ExportError;
 use crate::input::read_text;
 use echocart_core::manifest::Manifest;
 use echocart_core::package::MANIFEST;
+use echocart_core::signature::SIGNATURE;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Permissions};
@@ -109,7 +110,9 @@ fn check(target: &Path, replace: bool) -> Result<(), ExportError> {
     };
     let own = |name: &OsStr| {
         let name = name.to_str();
-        name.is_some_and(|name| name == MANIFEST || manifest.files.contains_key(name))
+        name.is_some_and(|name| {
+            [MANIFEST, SIGNATURE].contains(&name) || manifest.files.contains_key(name)
+        })
     };
     let foreign = |(name, regular): &(&OsString, &bool)| !(**regular && own(name));
     if let Some((name, _)) = entries.iter().find(foreign) {

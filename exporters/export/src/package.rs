@@ -2,15 +2,19 @@
 
 use crate::checkpoint::{Best, ENCODER_KEY, read_encoder, read_probe};
 use crate::error::ExportError;
+use crate::golden::{self, GoldenPlan};
 use crate::graph;
 use crate::layout::{self, Probe};
 use crate::onnx::weights::WeightFile;
 use crate::output::Staging;
 use crate::progress::{Progress, Steps};
-use crate::recipe::{Recipe, RecipeHead, encoder_graph, encoder_weights, head_graph, head_weights};
+use crate::recipe::{
+    Recipe, RecipeHead, RecipeOutput, VARIANT, encoder_graph, encoder_weights, head_graph,
+    head_weights,
+};
 use crate::source::{WeightSource, Weights};
 use echocart_core::hash::sha256_hex;
-use echocart_core::manifest::{Checkpoint, FileEntry, HeadOutput, Manifest, Trained};
+use echocart_core::manifest::{Checkpoint, FileEntry, Manifest, Trained};
 use echocart_core::package::MANIFEST;
 use std::collections::BTreeMap;
 use std::fs;
@@ -56,7 +60,18 @@ fn file_name(path: &Path) -> String {
         .map_or_else(String::new, |name| name.to_string_lossy().into_owned())
 }
 
-/// Writes a package: graphs, weights and `package.toml`.
+/// Writes a package without golden clips, which `package verify` then refuses.
+///
+/// # Errors
+/// As [`export_with_golden`].
+pub fn export(
+    request: &ExportRequest,
+    progress: Progress<'_>,
+) -> Result<ExportReport, ExportError> {
+    export_with_golden(request, None, progress)
+}
+
+/// Writes a package: graphs, weights, golden clips and `package.toml`.
 ///
 /// `progress` is called as it goes on and can stop it.
 /// The folder appears when it is complete; the same request gives the same bytes.
@@ -65,12 +80,15 @@ fn file_name(path: &Path) -> String {
 /// # Errors
 /// [`ExportError`], in every case before the output folder has been touched or with it unchanged;
 /// [`ExportError::Interrupted`] if `progress` stops it.
-pub fn export(
+pub fn export_with_golden(
     request: &ExportRequest,
+    mut golden: Option<GoldenPlan<'_>>,
     progress: Progress<'_>,
 ) -> Result<ExportReport, ExportError> {
     let recipe = &request.recipe;
+    golden.as_ref().map_or(Ok(()), GoldenPlan::check)?;
     recipe.check()?;
+    recipe.check_scales()?;
     check_heads(request)?;
     let mut manifest = recipe.manifest();
     let staging = Staging::create(&request.out_dir, request.replace)?;
@@ -102,6 +120,7 @@ pub fn export(
             .map(|head| layout::probe(&head.probe).len())
             .sum::<usize>()
         + manifest.files.len()
+        + golden.as_ref().map_or(0, |plan| plan.steps(&manifest))
         + 1;
     steps.count(total);
 
@@ -117,9 +136,13 @@ pub fn export(
         let tensors = graph::head::write(&head.probe, &mut head.weights, file, &mut |key| {
             steps.step(key)
         })?;
-        for segments in Recipe::segments() {
-            let bytes = graph::head::graph(&head.probe, tensors.clone(), segments);
-            write(dir, &head_graph(name, segments), &bytes)?;
+        for clips in recipe
+            .heads
+            .get(name)
+            .map_or_else(Vec::new, RecipeHead::graphs)
+        {
+            let bytes = graph::head::graph(&head.probe, tensors.clone(), clips);
+            write(dir, &head_graph(name, clips), &bytes)?;
         }
         if let Some(entry) = manifest.heads.get_mut(name) {
             entry.classifier_index = head.index;
@@ -132,6 +155,9 @@ pub fn export(
         let (sha256, bytes) = steps.hash(&dir.join(name))?;
         total_bytes += bytes;
         *entry = FileEntry { bytes, sha256 };
+    }
+    if let Some(plan) = &mut golden {
+        total_bytes += golden::add(dir, &mut manifest, VARIANT, plan, &mut steps)?;
     }
     mark_untrained(request, &mut manifest);
     manifest.validate()?;
@@ -196,8 +222,8 @@ fn open_head(
         WeightSource::Checkpoint(path) => {
             steps.step(&format!("read the {name} probe"))?;
             let best = match &head.output {
-                HeadOutput::Classification { .. } => Best::Highest,
-                HeadOutput::Regression { .. } => Best::Lowest,
+                RecipeOutput::Classification { .. } => Best::Highest,
+                RecipeOutput::Regression { .. } => Best::Lowest,
             };
             let chosen = read_probe(path, &probe, best)?;
             let (sha256, _) = steps.hash(path)?;

@@ -1,20 +1,25 @@
 //! Recipes: `configs/models/*.toml`, what a package says that no checkpoint holds.
 
 use crate::error::ExportError;
+use crate::graph::head::Clips;
 use crate::input::{MOST_TEXT_BYTES, read_text};
-use crate::layout::{PROBE_MLP_RATIO, Probe, ProbeKind, encoder_hidden};
+use crate::layout::{PROBE_MLP_RATIO, Places, Probe, ProbeKind, encoder_hidden};
+use crate::scaler::read_scaler;
 use echocart_core::manifest::{
     Card, Checkpoint, Encoder, FileEntry, Head, HeadOutput, Limits, Manifest, ManifestError,
     Measured, Precision, Preprocess, Sampling, Slots, Tokens, Tolerance, Variant, ViewRule,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub(crate) const VARIANT: &str = "fp32";
 const SEGMENTS: [usize; 2] = [1, 2];
 const GIANT_DIM_AND_DEPTH: (usize, usize) = (1408, 40);
 const GIANT_HEADS: usize = 22;
+
+/// Numbers of a recipe and a scaler that differ by no more are the same.
+const SCALE_TOLERANCE: f64 = 1e-9;
 
 /// Oldest echocart that runs what this one exports.
 const MIN_VERSION: &str = "0.1.0";
@@ -62,14 +67,114 @@ pub struct RecipeHead {
     /// Views and clips that have places of their own, for a multi-view probe.
     pub slots: Option<Slots>,
     /// What it gives.
-    pub output: HeadOutput,
+    pub output: RecipeOutput,
+}
+
+/// What a head gives, as a recipe says it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum RecipeOutput {
+    /// Logits over `labels`.
+    Classification {
+        /// Labels in order.
+        labels: Vec<String>,
+    },
+    /// One standardised value: `value = z * std + mean`.
+    Regression {
+        /// Unit of the value.
+        unit: String,
+        /// Mean of the training targets.
+        mean: Option<f64>,
+        /// Standard deviation of the training targets.
+        std: Option<f64>,
+        /// Where mean and standard deviation come from if they are not here.
+        scaler: Option<ScalerFrom>,
+        /// View labels it accepts.
+        required_views: Vec<String>,
+        /// Range it may give; outside: OUT_OF_RANGE, never clamped.
+        range: [f64; 2],
+    },
+}
+
+/// Where mean and standard deviation come from if not from the recipe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScalerFrom {
+    /// The scaler file given at export.
+    File,
+}
+
+impl RecipeOutput {
+    /// Labels of classes, none of a value.
+    pub fn labels(&self) -> &[String] {
+        match self {
+            Self::Classification { labels } => labels,
+            Self::Regression { .. } => &[],
+        }
+    }
+
+    /// For the manifest; a scale that is still to come from a file stands as 0 and 1.
+    fn to_manifest(&self) -> HeadOutput {
+        match self.clone() {
+            Self::Classification { labels } => HeadOutput::Classification { labels },
+            Self::Regression {
+                unit,
+                mean,
+                std,
+                scaler: _,
+                required_views,
+                range,
+            } => HeadOutput::Regression {
+                unit,
+                mean: mean.unwrap_or(0.0),
+                std: std.unwrap_or(1.0),
+                required_views,
+                range,
+            },
+        }
+    }
+
+    fn check(&self, key: &str) -> Result<(), ManifestError> {
+        let Self::Regression {
+            mean, std, scaler, ..
+        } = self
+        else {
+            return Ok(());
+        };
+        let wrong = |part: &str, expected: &str, found: &str| {
+            Err(ManifestError {
+                key: format!("{key}.{part}"),
+                expected: expected.to_owned(),
+                found: found.to_owned(),
+            })
+        };
+        match (mean, std, scaler) {
+            (None, None, Some(ScalerFrom::File)) | (Some(_), Some(_), None) => Ok(()),
+            (_, _, Some(_)) => wrong("scaler", "no such key beside mean and std", "\"file\""),
+            (None, _, None) => wrong("mean", "a number, or scaler = \"file\"", "none"),
+            (_, None, None) => wrong("std", "a number, or scaler = \"file\"", "none"),
+        }
+    }
 }
 
 impl RecipeHead {
+    /// A view head for a package whose view does not matter.
+    pub(crate) fn least() -> Self {
+        let labels = vec!["any".to_owned()];
+        Self {
+            segments: 1,
+            probe: ProbeKind::Linear,
+            heads: None,
+            depth: None,
+            slots: None,
+            output: RecipeOutput::Classification { labels },
+        }
+    }
+
     pub(crate) fn probe(&self, dim: usize) -> Probe {
         let (last, outputs) = match &self.output {
-            HeadOutput::Classification { labels } => ("linear", labels.len()),
-            HeadOutput::Regression { .. } => ("regressor", 1),
+            RecipeOutput::Classification { labels } => ("linear", labels.len()),
+            RecipeOutput::Regression { .. } => ("regressor", 1),
         };
         let hidden = match self.probe {
             ProbeKind::Attentive => PROBE_MLP_RATIO * dim,
@@ -83,6 +188,19 @@ impl RecipeHead {
             hidden,
             last,
             outputs,
+            places: self.slots.as_ref().map(|slots| Places {
+                views: slots.views.len(),
+                clips_per_view: slots.clips_per_view,
+                embedding: slots.embedding,
+            }),
+        }
+    }
+
+    /// The clips that each of its graphs takes.
+    pub(crate) fn graphs(&self) -> Vec<Clips<'_>> {
+        match &self.slots {
+            Some(slots) => slots.allowed.iter().map(|set| Clips::Slots(set)).collect(),
+            None => SEGMENTS.map(Clips::Segments).into(),
         }
     }
 
@@ -107,7 +225,7 @@ impl RecipeHead {
                 });
             }
         }
-        Ok(())
+        self.output.check(&format!("{key}.output"))
     }
 }
 
@@ -119,8 +237,19 @@ pub(crate) fn encoder_weights() -> String {
     format!("encoder.{VARIANT}.weights")
 }
 
-pub(crate) fn head_graph(name: &str, segments: usize) -> String {
-    format!("head.{name}.s{segments}.{VARIANT}.onnx")
+pub(crate) fn head_graph(name: &str, clips: Clips<'_>) -> String {
+    let clips = match clips {
+        Clips::Segments(segments) => format!("s{segments}"),
+        Clips::Slots(slots) => format!("v{}", Slots::key(slots).replace('+', "-")),
+    };
+    format!("head.{name}.{clips}.{VARIANT}.onnx")
+}
+
+fn graph_key(clips: Clips<'_>) -> String {
+    match clips {
+        Clips::Segments(segments) => segments.to_string(),
+        Clips::Slots(slots) => Slots::key(slots),
+    }
 }
 
 pub(crate) fn head_weights(name: &str) -> String {
@@ -144,6 +273,56 @@ impl Recipe {
             .map_err(|e| wrong(e.to_string().trim_end().replace('\n', " ")))?;
         recipe.check().map_err(|e| wrong(e.to_string()))?;
         Ok(recipe)
+    }
+
+    /// Takes mean and standard deviation of regression heads, by name, from fitted scalers.
+    ///
+    /// # Errors
+    /// [`ExportError::Request`] for a name that is no regression head, [`ExportError::Settings`] for
+    /// a file that is no scaler or that says other numbers than the recipe, [`ExportError::Read`].
+    pub fn with_scalers(mut self, files: &BTreeMap<String, PathBuf>) -> Result<Self, ExportError> {
+        for (name, path) in files {
+            let head = self.heads.get_mut(name);
+            let Some(RecipeOutput::Regression {
+                mean, std, scaler, ..
+            }) = head.map(|head| &mut head.output)
+            else {
+                return Err(ExportError::Request {
+                    what: "scaler".to_owned(),
+                    expected: "the name of a regression head of the recipe".to_owned(),
+                    found: name.escape_debug().to_string(),
+                });
+            };
+            let (file_mean, file_std) = read_scaler(path)?;
+            for (part, stated, found) in [("mean", mean, file_mean), ("std", std, file_std)] {
+                let stated = *stated.get_or_insert(found);
+                if (stated - found).abs() > SCALE_TOLERANCE * found.abs().max(1.0) {
+                    return Err(ExportError::Settings {
+                        what: "scaler",
+                        message: format!(
+                            "expected the recipe's heads.{name}.output.{part} = {stated}, found \
+                             {found}"
+                        ),
+                        path: path.clone(),
+                    });
+                }
+            }
+            *scaler = None;
+        }
+        Ok(self)
+    }
+
+    /// Checks that no scale is still to come from a file.
+    pub(crate) fn check_scales(&self) -> Result<(), ManifestError> {
+        let open = |head: &RecipeHead| matches!(&head.output, RecipeOutput::Regression { scaler, .. } if scaler.is_some());
+        match self.heads.iter().find(|(_, head)| open(head)) {
+            None => Ok(()),
+            Some((name, _)) => Err(ManifestError {
+                key: format!("heads.{name}.output.scaler"),
+                expected: "a scaler file for the head".to_owned(),
+                found: "none".to_owned(),
+            }),
+        }
     }
 
     /// Checks everything that types cannot hold.
@@ -184,27 +363,27 @@ impl Recipe {
 
     /// The manifest with everything but what the files will decide.
     pub(crate) fn manifest(&self) -> Manifest {
-        let names = self.heads.keys();
-        let graphs = |name: &String| {
-            let by_segments = SEGMENTS
-                .iter()
-                .map(|&n| (n.to_string(), head_graph(name, n)))
-                .collect();
-            (name.clone(), by_segments)
+        let graphs = |(name, head): (&String, &RecipeHead)| {
+            let graph = |clips| (graph_key(clips), head_graph(name, clips));
+            let graphs = head.graphs().into_iter().map(graph);
+            (name.clone(), graphs.collect())
         };
         let variant = Variant {
             precision: Precision::Fp32,
             tokens: Tokens::ANY,
             providers: vec!["CPU".to_owned(), "CUDA".to_owned()],
             encoder: encoder_graph(),
-            heads: names.clone().map(graphs).collect(),
+            heads: self.heads.iter().map(graphs).collect(),
             tolerance: Tolerance::of(Precision::Fp32),
             measured: Measured::Reference,
         };
         let no_hash = "0".repeat(64);
-        let files = names
-            .flat_map(|name| {
-                let graphs = SEGMENTS.iter().map(|&n| head_graph(name, n));
+        let files = self
+            .heads
+            .iter()
+            .flat_map(|(name, head)| {
+                let graphs = head.graphs().into_iter();
+                let graphs = graphs.map(|clips| head_graph(name, clips));
                 graphs.chain([head_weights(name)])
             })
             .chain([encoder_graph(), encoder_weights()])
@@ -227,7 +406,7 @@ impl Recipe {
                 slots: head.slots.clone(),
                 classifier_index: 0,
                 classifier_choice: String::new(),
-                output: head.output.clone(),
+                output: head.output.to_manifest(),
             };
             (name.clone(), head)
         };
@@ -250,11 +429,8 @@ impl Recipe {
             limits: self.limits.clone(),
             variants: BTreeMap::from([(VARIANT.to_owned(), variant)]),
             golden: BTreeMap::new(),
+            calibration: BTreeMap::new(),
             files,
         }
-    }
-
-    pub(crate) fn segments() -> [usize; 2] {
-        SEGMENTS
     }
 }

@@ -1,6 +1,7 @@
 //! The scale of a regression target, from a fitted scaler.
 
 use crate::error::ExportError;
+use crate::input::check_regular;
 use crate::pickle::objects::{DTYPE, ENCODE, FROM_BUFFER, RECONSTRUCT, STANDARD_SCALER};
 use crate::pickle::{Node, NodeId, Object, Pickle, parse_scaler};
 use std::fs::File;
@@ -27,6 +28,7 @@ pub fn read_scaler(path: &Path) -> Result<(f64, f64), ExportError> {
         message,
         path: path.to_owned(),
     };
+    check_regular("scaler", path)?;
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes))

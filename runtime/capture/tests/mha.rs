@@ -1,4 +1,5 @@
 //! MetaImage sequences.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "test helpers")]
 
 use std::io::Write;
 use std::path::PathBuf;

@@ -1,5 +1,11 @@
 //! The command line.
 
+use crate::calibrate::CalibrateArgs;
+use crate::doctor::DoctorArgs;
+use crate::engine::ProbeArgs;
+use crate::evaluate::EvaluateArgs;
+use crate::package::PackageArgs;
+use crate::quantise::QuantiseArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -10,7 +16,7 @@ Exit codes:
   2  usage or configuration
   3  source
   4  package or checkpoint
-  5  ONNX Runtime library
+  5  ONNX Runtime library, or no provider that serves
   130  export or parity interrupted";
 
 /// Live view guidance and ejection fraction for ultrasound carts. Research software, not a
@@ -30,12 +36,26 @@ pub enum Command {
     Export(ExportArgs),
     /// Compare exported graphs with the original model's outputs.
     Parity(ParityArgs),
+    /// Make smaller or faster variants of a package, calibrated on real cines.
+    Quantise(QuantiseArgs),
+    /// Fit view temperature and EF interval on labelled recordings, into a new package.
+    Calibrate(CalibrateArgs),
+    /// Run labelled recordings through the live path and compare with their labels.
+    Evaluate(EvaluateArgs),
+    /// Show, verify and sign packages.
+    Package(PackageArgs),
+    /// Say what is usable here, what is missing, and what to do about it.
+    Doctor(DoctorArgs),
+    /// Run one provider in this process and print what it does as JSON.
+    #[command(hide = true)]
+    EngineProbe(ProbeArgs),
 }
 
 const RUN_EXAMPLES: &str = "\
 Examples:
   echocart run                                  the demo's cine and package, page on :8787
   echocart run --source heart.dcm --package pkg --loop
+  echocart run --source phantom:view=A4C,ef=55 --package pkg
   echocart run --source heart.mp4 --package pkg --headless --events out.jsonl
   echocart run --source heart.dcm --package pkg --headless --pace max --events out.jsonl
 
@@ -45,7 +65,8 @@ Exit codes: 0 done, 1 a file could not be written, 2 usage or configuration, 3 s
 #[derive(Debug, Args)]
 #[command(after_help = RUN_EXAMPLES)]
 pub struct RunArgs {
-    /// DICOM ultrasound multi-frame or video file.
+    /// DICOM ultrasound multi-frame or video file, or a simulated heart: phantom: and pairs such as
+    /// view=A4C,ef=55,hr=70,seed=1 (a wrong key lists all of them).
     #[arg(
         long,
         value_name = "FILE_OR_URI",
@@ -92,7 +113,8 @@ pub enum PaceArg {
     Max,
 }
 
-fn positive(text: &str) -> Result<f64, String> {
+/// A number above 0.
+pub fn positive(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if value.is_finite() && value > 0.0 => Ok(value),
         _ => Err(format!("expected a number above 0, found {text:?}")),
@@ -104,9 +126,11 @@ Examples:
   echocart export --recipe configs/models/demo.toml --generated-weights demo --out pkg
   echocart export --recipe configs/models/echojepa-l.toml --checkpoint encoder.pt \\
       --probe view=view_probe.pt --probe lvef=lvef_probe.pt --out pkg
+  echocart export ... --scaler lvef=lvef_scaler.pkl     mean and std of the EF from its scaler
+  echocart export ... --golden-from a4c.dcm --distribution-permitted \"CC BY 4.0, Example Hospital\"
 
-Exit codes: 0 done, 1 a file could not be written, 2 usage or recipe, 4 checkpoint, 130 interrupted
-(nothing is left behind).";
+Exit codes: 0 done, 1 a file could not be written, 2 usage or recipe, 3 recording for a golden clip,
+4 checkpoint, 5 ONNX Runtime library, 130 interrupted (nothing is left behind).";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXPORT_EXAMPLES)]
@@ -125,9 +149,27 @@ pub struct ExportArgs {
     /// Probe file of a head (.pt or safetensors), as NAME=FILE; once per head of the recipe.
     #[arg(long = "probe", value_name = "NAME=FILE", value_parser = name_and_file)]
     pub probes: Vec<(String, PathBuf)>,
+    /// Fitted sklearn StandardScaler of a regression head (a pickle, never executed), as NAME=FILE.
+    /// Needed where the recipe says scaler = "file"; elsewhere it must agree with the recipe.
+    #[arg(long = "scaler", value_name = "NAME=FILE", value_parser = name_and_file)]
+    pub scalers: Vec<(String, PathBuf)>,
     /// Make all weights with the deterministic generator instead of reading any.
     #[arg(long, value_name = "TAG", conflicts_with_all = ["checkpoint", "probes"])]
     pub generated_weights: Option<String>,
+    /// With generated weights: make 8 channels of every norm of the encoder 40 times as large, and
+    /// the layers after them take a 40th. fp32 computes the same; a hard test for quantisation.
+    #[arg(long, requires = "generated_weights")]
+    pub outliers: bool,
+    /// Make the golden clips from the first clip of these recordings (one or two) instead of a
+    /// synthetic pattern. Their images go into the package.
+    #[arg(long, value_name = "FILE", num_args = 1.., requires = "distribution_permitted")]
+    pub golden_from: Vec<PathBuf>,
+    /// Who permits the distribution of those images, in words. Goes into the package's card.
+    #[arg(long, value_name = "TEXT", requires = "golden_from")]
+    pub distribution_permitted: Option<String>,
+    /// ONNX Runtime library that runs the golden clips; its SHA-256 must be one this version knows.
+    #[arg(long, value_name = "FILE")]
+    pub library: Option<PathBuf>,
     /// Package folder to write.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
@@ -147,11 +189,13 @@ fn name_and_file(text: &str) -> Result<(String, PathBuf), String> {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit codes: 0 every checked output passes, 1 one fails, 4 the case does \
-    not load, 5 ONNX Runtime library."
+    after_help = "Whole clips, kept tokens and multi-view slots are compared at the fp32 \
+    tolerances; an output whose name says nothing known is named and not checked.\n\nExit codes: \
+    0 every checked output passes, 1 one fails, 4 the case does not load, 5 ONNX Runtime library."
 )]
 pub struct ParityArgs {
-    /// Golden case: case.json, expected.npz and the .pt files.
+    /// Golden case: case.json, expected.npz and the .pt files. What a probe file says about
+    /// itself (kind, depth, classes, slots) is taken from it.
     #[arg(value_name = "CASE_DIR")]
     pub case: PathBuf,
     /// Print a JSON list instead of a table.

@@ -43,13 +43,14 @@ impl Failure {
         Self::new(cause, anyhow::anyhow!("{text}"))
     }
 
+    /// The message as one line.
+    pub fn line(&self) -> String {
+        one_line(&self.error.to_string())
+    }
+
     /// Prints the one line and gives the exit code.
     pub fn report(&self) -> ExitCode {
-        let _ = writeln!(
-            std::io::stderr(),
-            "echocart: {}",
-            one_line(&self.error.to_string())
-        );
+        let _ = writeln!(std::io::stderr(), "echocart: {}", self.line());
         ExitCode::from(self.cause as u8)
     }
 }

@@ -2,12 +2,22 @@
 
 use crate::cli::ExportArgs;
 use crate::exit::{Because, Cause, Failure};
-use echocart_core::manifest::Manifest;
-use echocart_export::{ExportError, ExportReport, ExportRequest, Recipe, WeightSource};
+use crate::run::library;
+use echocart_capture::OpenOptions;
+use echocart_core::engine::Engine;
+use echocart_core::frame::Frame;
+use echocart_core::manifest::{HeadOutput, Manifest, Slots};
+use echocart_core::package::Package;
+use echocart_export::{
+    ExportError, ExportReport, ExportRequest, GoldenFrames, GoldenPlan, Recipe, WeightSource,
+    export_with_golden,
+};
+use echocart_infer::{EngineOptions, OrtEngine, Provider};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,11 +25,15 @@ use std::time::{Duration, Instant};
 
 /// Exit code of a command stopped by a signal, by the shells' convention for SIGINT.
 const INTERRUPTED: u8 = 130;
+/// Fixed, so that the golden clips' expected outputs are the same bytes on the same CPU.
+const GOLDEN_THREADS: usize = 2;
 
 /// Exports, showing progress and what came out.
 pub fn export(args: &ExportArgs) -> Result<ExitCode, Failure> {
     let stop = stop_flag()?;
     let recipe = Recipe::open(&args.recipe).because(Cause::Usage)?;
+    let scalers = by_head("--scaler", &args.scalers, |file| file)?;
+    let recipe = recipe.with_scalers(&scalers).because(Cause::Usage)?;
     let (encoder, probes) = sources(args, &recipe)?;
     let request = ExportRequest {
         recipe,
@@ -28,8 +42,22 @@ pub fn export(args: &ExportArgs) -> Result<ExitCode, Failure> {
         out_dir: args.out.clone(),
         replace: args.replace,
     };
+    let frames = golden_frames(args, &request.recipe)?;
+    let library = library(args.library.as_deref())?;
+    let mut make_engine = |package: &Package| -> Result<Box<dyn Engine>, String> {
+        let options = EngineOptions {
+            prepack: false,
+            ..EngineOptions::new(Provider::Cpu, GOLDEN_THREADS)
+        };
+        let engine = OrtEngine::open_on(&library, package, "fp32", options);
+        Ok(Box::new(engine.map_err(|e| e.to_string())?))
+    };
+    let golden = GoldenPlan {
+        frames,
+        make_engine: &mut make_engine,
+    };
     let mut bar = Bar::new(stop);
-    let report = echocart_export::export(&request, &mut |what, done, total| {
+    let report = export_with_golden(&request, Some(golden), &mut |what, done, total| {
         bar.show(what, done, total)
     });
     bar.clear();
@@ -40,6 +68,31 @@ pub fn export(args: &ExportArgs) -> Result<ExitCode, Failure> {
     // The package is there whether or not anyone reads about it.
     let _ = print(&words(&report));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Reads as much of each recording as one clip of the recipe takes.
+fn golden_frames(args: &ExportArgs, recipe: &Recipe) -> Result<GoldenFrames, Failure> {
+    let Some(permission) = args.distribution_permitted.clone() else {
+        return Ok(GoldenFrames::Synthetic);
+    };
+    let slots = recipe.encoder.frames as f64 + 1.0;
+    let span_nanos = (slots * 1e9 / recipe.sampling.rate_hz) as i64;
+    let mut clips = Vec::new();
+    for file in &args.golden_from {
+        let name = file.to_string_lossy();
+        let options = OpenOptions { assume_fps: None };
+        let mut source = echocart_capture::open(&name, &options).because(Cause::Source)?;
+        let (mut frames, mut pixels) = (Vec::new(), Vec::new());
+        while let Some(meta) = source.next(&mut pixels).because(Cause::Source)? {
+            let pixels = std::mem::take(&mut pixels);
+            frames.push(Frame { meta, pixels });
+            if meta.capture_nanos > span_nanos {
+                break;
+            }
+        }
+        clips.push(frames);
+    }
+    Ok(GoldenFrames::Given { clips, permission })
 }
 
 fn words(report: &ExportReport) -> String {
@@ -58,10 +111,24 @@ fn words(report: &ExportReport) -> String {
             0 => format!("{} probe", head.probe.as_str()),
             depth => format!("attentive probe of depth {depth}"),
         };
+        let clips = match &head.slots {
+            None => format!("{} segment(s)", head.segments),
+            Some(slots) => {
+                let sets: Vec<String> = slots.allowed.iter().map(|set| Slots::key(set)).collect();
+                let views = slots.views.join(", ");
+                format!("{} slots ({views}), sets {}", slots.count(), sets.join(" "))
+            }
+        };
         lines.push(format!(
-            "head {name}: {probe}, {} segment(s), classifier {} ({})",
-            head.segments, head.classifier_index, head.classifier_choice
+            "head {name}: {probe}, {clips}, classifier {} ({})",
+            head.classifier_index, head.classifier_choice
         ));
+        if let HeadOutput::Regression {
+            unit, mean, std, ..
+        } = &head.output
+        {
+            lines.push(format!("  value: z x {std} + {mean} {unit}"));
+        }
     }
     lines.push(format!("clip: {}", clip_words(manifest)));
     lines.push(format!("size: {:.1} MB", report.bytes as f64 / 1e6));
@@ -103,12 +170,14 @@ pub fn interrupted() -> ExitCode {
 }
 
 /// Exit code of an export's error.
-fn failure(error: ExportError) -> Failure {
+pub fn failure(error: ExportError) -> Failure {
     let cause = match &error {
         ExportError::Settings { .. } | ExportError::Request { .. } | ExportError::Manifest(_) => {
             Cause::Usage
         }
-        ExportError::Write { .. } | ExportError::Output { .. } => Cause::Other,
+        ExportError::Write { .. } | ExportError::Output { .. } | ExportError::Tool { .. } => {
+            Cause::Other
+        }
         ExportError::Engine { .. } => Cause::Library,
         _ => Cause::Package,
     };
@@ -119,10 +188,12 @@ fn short(hash: &str) -> &str {
     hash.get(..12).unwrap_or(hash)
 }
 
-fn clip_words(manifest: &Manifest) -> String {
+/// Sampling in words, with the real-time span of a clip.
+pub fn clip_words(manifest: &Manifest) -> String {
     let sampling = &manifest.sampling;
     let frames = manifest.encoder.frames;
     let span = (frames.saturating_sub(1)) as f64 / sampling.rate_hz;
+    let span = (span * 1000.0).round() / 1000.0;
     format!(
         "{frames} frames at {} Hz: {span} s from first to last frame",
         sampling.rate_hz
@@ -134,7 +205,12 @@ fn sources(
     recipe: &Recipe,
 ) -> Result<(WeightSource, BTreeMap<String, WeightSource>), Failure> {
     if let Some(tag) = &args.generated_weights {
-        let generated = || WeightSource::Generated(tag.clone());
+        let end = if args.outliers {
+            echocart_export::OUTLIERS
+        } else {
+            ""
+        };
+        let generated = || WeightSource::Generated(format!("{tag}{end}"));
         let probes = recipe
             .heads
             .keys()
@@ -146,15 +222,24 @@ fn sources(
         let text = "weights: expected --checkpoint or --generated-weights, found neither";
         return Err(Failure::text(Cause::Usage, text));
     };
-    let mut probes = BTreeMap::new();
-    for (name, file) in &args.probes {
-        let source = WeightSource::Checkpoint(file.clone());
-        if probes.insert(name.clone(), source).is_some() {
-            let text = format!("--probe: expected one file per head, found two for {name}");
+    let probes = by_head("--probe", &args.probes, WeightSource::Checkpoint)?;
+    Ok((WeightSource::Checkpoint(checkpoint.clone()), probes))
+}
+
+/// The files of an option that is given once per head.
+fn by_head<T>(
+    option: &str,
+    files: &[(String, PathBuf)],
+    make: impl Fn(PathBuf) -> T,
+) -> Result<BTreeMap<String, T>, Failure> {
+    let mut by_head = BTreeMap::new();
+    for (name, file) in files {
+        if by_head.insert(name.clone(), make(file.clone())).is_some() {
+            let text = format!("{option}: expected one file per head, found two for {name}");
             return Err(Failure::text(Cause::Usage, text));
         }
     }
-    Ok((WeightSource::Checkpoint(checkpoint.clone()), probes))
+    Ok(by_head)
 }
 
 /// A progress bar with the time left, on a terminal only, that a signal stops.

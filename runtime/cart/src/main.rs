@@ -1,9 +1,16 @@
 //! `echocart`: live view guidance and ejection fraction for ultrasound carts.
 
+mod calibrate;
 mod cli;
+mod doctor;
+mod engine;
+mod evaluate;
 mod exit;
 mod export;
+mod labelled;
+mod package;
 mod parity;
+mod quantise;
 mod run;
 mod serve;
 
@@ -16,6 +23,12 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Export(args) => export::export(&args),
         Command::Parity(args) => parity::parity(&args),
+        Command::Quantise(args) => quantise::quantise(&args),
+        Command::Doctor(args) => doctor::doctor(&args),
+        Command::EngineProbe(args) => engine::report(&args),
+        Command::Calibrate(args) => calibrate::calibrate(&args),
+        Command::Evaluate(args) => evaluate::evaluate(&args),
+        Command::Package(args) => package::package(&args),
     };
     match done {
         Ok(code) => code,

@@ -4,6 +4,7 @@ use crate::cli::ParityArgs;
 use crate::exit::{Because, Cause, Failure};
 use crate::export::{Bar, interrupted, print, stop_flag};
 use crate::run::library;
+use echocart_core::config::PackageConfig;
 use echocart_core::engine::Engine;
 use echocart_core::package::Package;
 use echocart_export::ExportError;
@@ -19,7 +20,7 @@ pub fn parity(args: &ParityArgs) -> Result<ExitCode, Failure> {
     let library = library(args.library.as_deref())?;
     let threads = usize::from(args.threads);
     let mut engine = |dir: &Path| -> Result<Box<dyn Engine>, String> {
-        let package = Package::open(dir, true).map_err(|e| e.to_string())?;
+        let package = Package::open(dir, &PackageConfig::ANY).map_err(|e| e.to_string())?;
         let engine = OrtEngine::open(&library, &package, "fp32", threads);
         Ok(Box::new(engine.map_err(|e| e.to_string())?))
     };

@@ -463,6 +463,7 @@ impl Assembler {
             state,
             at_nanos,
             detail,
+            degraded: self.context.degraded.clone(),
             counters: Some(counters),
             session: None,
         })));

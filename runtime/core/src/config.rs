@@ -1,9 +1,11 @@
 //! `configs/carts/*.toml`: everything that belongs to the site.
 
+use crate::signature::PublicKey;
 use serde::{Deserialize, Serialize};
 
 /// A cart's configuration. Complete or not loaded: no key has a default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CartConfig {
     /// Which engine may serve.
@@ -18,36 +20,64 @@ pub struct CartConfig {
 
 /// Which engine may serve.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct EngineConfig {
-    /// Providers in order of preference. `CPU` in this version.
+    /// Providers in order of preference: `CPU`, `OpenVINO`, `CUDA`, `TensorRT`.
     pub providers: Vec<String>,
     /// What to do when the first provider cannot serve.
     pub policy: Policy,
     /// Threads of one graph run, 1 to 64.
     pub intra_op_threads: usize,
+    /// The approved variant. Stands there exactly when the policy is `pinned`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+    /// SHA-256 of every approved library file. Stands there exactly when the policy is `pinned`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub libraries: Option<Vec<String>>,
 }
+
+/// The words that `engine.providers` may hold.
+pub const PROVIDERS: [&str; 4] = ["CPU", "OpenVINO", "CUDA", "TensorRT"];
 
 /// What to do when the preferred provider cannot serve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Policy {
-    /// Fail.
+    /// One provider, the approved variant, approved library files only; anything else fails.
+    Pinned,
+    /// The first provider, or fail.
     Strict,
     /// Use the next one and say so in every event.
     Degrade,
+    /// Measure every provider with every variant it may run and use the fastest: for development.
+    Auto,
 }
 
 /// Which packages may be loaded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PackageConfig {
-    /// Load a package without a signature; the page then shows a banner.
+    /// Load a package without a signature by a trusted key; the page then shows a banner.
     pub allow_unsigned: bool,
+    /// Ed25519 public keys whose signatures are trusted, 64 hex digits each. May be empty.
+    pub trusted_keys: Vec<PublicKey>,
+}
+
+impl PackageConfig {
+    /// Any package whose files are unaltered: for tools that make, show and compare packages, not
+    /// for running them.
+    pub const ANY: Self = Self {
+        allow_unsigned: true,
+        trusted_keys: Vec::new(),
+    };
 }
 
 /// Queues and windows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PipelineConfig {
     /// Frames the ring between source and assembler holds, 2 to 1024.
@@ -64,6 +94,7 @@ pub struct PipelineConfig {
 
 /// The page and the WebSocket.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ServeConfig {
     /// Address to listen on. Loopback only in this version.
@@ -134,14 +165,7 @@ impl CartConfig {
         )?;
         range("pipeline.event_queue", p.event_queue as u64, 16, 65_536)?;
         range("serve.jpeg_quality", self.serve.jpeg_quality.into(), 1, 100)?;
-        if self.engine.providers != ["CPU"] {
-            return Err(ConfigError {
-                message: format!(
-                    "engine.providers: expected [\"CPU\"] in this version, found {:?}",
-                    self.engine.providers
-                ),
-            });
-        }
+        self.engine.validate()?;
         let address: Result<std::net::SocketAddr, _> = self.serve.address.parse();
         if !address.is_ok_and(|a| a.ip().is_loopback()) {
             return Err(ConfigError {
@@ -150,6 +174,58 @@ impl CartConfig {
                     self.serve.address
                 ),
             });
+        }
+        Ok(())
+    }
+}
+
+impl EngineConfig {
+    fn validate(&self) -> Result<(), ConfigError> {
+        let wrong = |message: String| Err(ConfigError { message });
+        let given = &self.providers;
+        let known = given.iter().all(|p| PROVIDERS.contains(&p.as_str()));
+        let repeated = given
+            .iter()
+            .enumerate()
+            .any(|(at, p)| given[..at].contains(p));
+        if given.is_empty() || !known || repeated {
+            return wrong(format!(
+                "engine.providers: expected one or more of {}, each once, found {given:?}",
+                PROVIDERS.join(", ")
+            ));
+        }
+        if self.policy != Policy::Pinned {
+            return match (&self.variant, &self.libraries) {
+                (None, None) => Ok(()),
+                (Some(_), _) => wrong(
+                    "engine.variant: expected none without policy = \"pinned\", found one"
+                        .to_owned(),
+                ),
+                _ => wrong(
+                    "engine.libraries: expected none without policy = \"pinned\", found some"
+                        .to_owned(),
+                ),
+            };
+        }
+        if given.len() != 1 {
+            return wrong(format!(
+                "engine.providers: expected one with policy = \"pinned\", found {given:?}"
+            ));
+        }
+        if self.variant.as_deref().unwrap_or_default().is_empty() {
+            return wrong(
+                "engine.variant: expected the approved variant with policy = \"pinned\", found none"
+                    .to_owned(),
+            );
+        }
+        let libraries = self.libraries.as_deref().unwrap_or_default();
+        let hex =
+            |h: &String| h.len() == 64 && h.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        if libraries.is_empty() || !libraries.iter().all(hex) {
+            return wrong(format!(
+                "engine.libraries: expected SHA-256 hashes, 64 lower case hex digits each, with \
+                 policy = \"pinned\", found {libraries:?}"
+            ));
         }
         Ok(())
     }

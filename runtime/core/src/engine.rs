@@ -3,6 +3,7 @@
 //! Guarantees asked for: one thread owns an engine; calls return only when the result is there;
 //! a slot's tokens stay valid until the slot is written again. Not asked for: cancelling a call.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Why an engine could not answer.
@@ -36,12 +37,18 @@ pub enum EngineError {
 }
 
 /// What is running behind an [`Engine`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EngineInfo {
     /// Provider, for example `CPU`.
     pub provider: String,
     /// Library name and version, for example `onnxruntime 1.28.0`.
     pub library: String,
+    /// The package's variant, for example `fp32`.
+    pub variant: String,
+    /// Graph nodes each provider got, as the library itself reports them, over all loaded graphs.
+    pub nodes: BTreeMap<String, usize>,
+    /// Why this is not the provider asked for, or not wholly; nothing when it is.
+    pub degraded: Option<String>,
 }
 
 /// An encoder, its heads, and a ring of token slots between them.

@@ -32,6 +32,9 @@ pub struct Estimate {
     pub clip: u64,
     /// Provider that ran the graphs, for example `CPU`.
     pub provider: String,
+    /// Why that is not the provider asked for, or not for the whole graph. Absent when it is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub degraded: Option<String>,
     /// Package id and the first 12 hex digits of its hash, `id@hash`.
     pub package: String,
     /// First 12 hex digits of the effective config's SHA-256.
@@ -214,6 +217,37 @@ pub struct ViewValue {
 pub struct LvefValue {
     /// Ejection fraction in percent, never clamped.
     pub percent: f32,
+    /// Where the true value lies as often as the calibration promises. Present exactly when
+    /// `calibration` is INSIDE.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub interval: Option<Interval>,
+    /// Whether the package's calibration speaks for this value.
+    #[serde(default)]
+    pub calibration: Calibrated,
+}
+
+/// A conformal interval around a value, cut to 0 to 100 percent.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Interval {
+    /// Its lower end in percent.
+    pub low: f32,
+    /// Its upper end in percent.
+    pub high: f32,
+    /// Share of new patients' values that such intervals hold, at least.
+    pub coverage: f32,
+}
+
+/// Whether a package's calibration speaks for a value.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Calibrated {
+    /// The package has none for the variant that runs.
+    #[default]
+    None,
+    /// It does.
+    Inside,
+    /// The value or its view is not among those it was made from.
+    Outside,
 }
 
 /// Value of the `signal` output.
@@ -234,6 +268,9 @@ pub struct State {
     pub at_nanos: i64,
     /// One plain sentence for a person.
     pub detail: String,
+    /// As [`Estimate::degraded`].
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub degraded: Option<String>,
     /// Where every frame went, as of this event. Absent in STARTED.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub counters: Option<Counters>,
@@ -267,12 +304,25 @@ pub struct SessionInfo {
     pub card: String,
     /// `untrained`, `simulated` or `clinical`.
     pub trained: String,
+    /// Whether a trusted key signed the package, in words with the key.
+    pub signed: String,
     /// Encoder in words, for example `ViT dim 192, depth 6, heads 3, 112x112, 16 frames`.
     pub model: String,
     /// Provider that runs the graphs.
     pub provider: String,
+    /// Variant of the package that runs, for example `fp32`.
+    #[serde(default)]
+    pub variant: String,
+    /// Graph nodes each provider got, as the library reports them, over all loaded graphs.
+    #[serde(default)]
+    pub nodes: BTreeMap<String, usize>,
+    /// As [`Estimate::degraded`], at the start of the session.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub degraded: Option<String>,
     /// ONNX Runtime library version.
     pub library: String,
+    /// What the variant is calibrated on, in words.
+    pub calibration: String,
     /// View labels in order.
     pub labels: Vec<String>,
     /// What the page must say all the time (unsigned, untrained), one sentence each.

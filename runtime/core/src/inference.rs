@@ -7,7 +7,7 @@ use crate::events::{
     Estimate, Event, Evidence, Output, Raw, Reason, SCHEMA, Segment, State, StateKind, Status,
 };
 use crate::judge;
-use crate::manifest::{HeadOutput, LVEF, Manifest, VIEW};
+use crate::manifest::{Calibration, HeadOutput, LVEF, Manifest, VIEW};
 use crate::outbox::Outbox;
 use crossbeam_channel::{Receiver, Sender};
 use std::collections::VecDeque;
@@ -17,9 +17,12 @@ use std::sync::Arc;
 /// What every estimate repeats, and the rules it is made by.
 pub(crate) struct Context {
     pub manifest: Arc<Manifest>,
+    /// That of the variant that runs.
+    pub calibration: Option<Calibration>,
     pub package: String,
     pub config: String,
     pub provider: String,
+    pub degraded: Option<String>,
     pub pace: Pace,
     pub valid_for_nanos: i64,
     pub max_segment_gap_nanos: i64,
@@ -36,6 +39,7 @@ impl Context {
             schema: SCHEMA,
             clip,
             provider: self.provider.clone(),
+            degraded: self.degraded.clone(),
             package: self.package.clone(),
             config: self.config.clone(),
             sent_nanos: None,
@@ -145,6 +149,7 @@ impl Inference {
             state: StateKind::EngineDown,
             at_nanos: clip.frames.last().map_or(0, |f| f.capture_nanos),
             detail: detail.to_owned(),
+            degraded: self.context.degraded.clone(),
             counters: None,
             session: None,
         })));
@@ -168,7 +173,13 @@ impl Inference {
         let mut logits = Vec::new();
         self.engine.head(VIEW, &[slot], &mut logits)?;
         finite(VIEW, &logits)?;
-        estimate.view = judge::view(manifest, &logits, segment.clone(), context.valid_for_nanos);
+        estimate.view = judge::view(
+            manifest,
+            context.calibration.as_ref(),
+            &logits,
+            segment.clone(),
+            context.valid_for_nanos,
+        );
         raw.view = Some(logits);
         let label = estimate.view.value.as_ref().map(|v| v.label.clone());
         self.encoded.push_back(Encoded {
@@ -221,6 +232,7 @@ impl Inference {
         finite(name, &z)?;
         let judged = judge::regression(
             &self.context.manifest,
+            self.context.calibration.as_ref(),
             output,
             &z,
             evidence,

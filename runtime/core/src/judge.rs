@@ -1,13 +1,22 @@
 //! From raw head outputs to outputs that a person may be shown: pure functions.
 
-use crate::events::{Evidence, LvefValue, Output, Reason, Segment, Status, ViewValue};
-use crate::manifest::{HeadOutput, Manifest, Trained};
+use crate::events::{
+    Calibrated, Evidence, Interval, LvefValue, Output, Reason, Segment, Status, ViewValue,
+};
+use crate::manifest::{Calibration, HeadOutput, LvefCalibration, Manifest, Trained};
 
-/// Softmax of `logits`, computed in f64 with the same operations on every machine that has the
-/// same `exp`.
-pub fn softmax(logits: &[f32]) -> Vec<f32> {
+/// Temperature of the view logits: 1 without a calibration of it.
+pub fn temperature(calibration: Option<&Calibration>) -> f64 {
+    let view = calibration.and_then(|c| c.view.as_ref());
+    view.map_or(1.0, |v| v.temperature)
+}
+
+/// Softmax of `logits` over `temperature`, computed in f64 with the same operations on every
+/// machine that has the same `exp`.
+pub fn softmax(logits: &[f32], temperature: f64) -> Vec<f32> {
     let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let powers: Vec<f64> = logits.iter().map(|l| f64::from(l - most).exp()).collect();
+    let power = |l: &f32| (f64::from(l - most) / temperature).exp();
+    let powers: Vec<f64> = logits.iter().map(power).collect();
     let sum: f64 = powers.iter().sum();
     powers.iter().map(|p| (p / sum) as f32).collect()
 }
@@ -32,6 +41,7 @@ fn evidence(segments: Vec<Segment>) -> Evidence {
 /// package's threshold.
 pub fn view(
     manifest: &Manifest,
+    calibration: Option<&Calibration>,
     logits: &[f32],
     segment: Segment,
     valid_for_nanos: i64,
@@ -40,7 +50,7 @@ pub fn view(
     if logits.len() != labels.len() || logits.iter().any(|l| !l.is_finite()) {
         return Output::withheld(Reason::EngineDown, evidence(vec![segment]));
     }
-    let probabilities = softmax(logits);
+    let probabilities = softmax(logits, temperature(calibration));
     let mut best = 0;
     for (at, p) in probabilities.iter().enumerate() {
         if *p > probabilities[best] {
@@ -70,9 +80,10 @@ pub fn view(
 /// Judges a regression head's standardised output.
 ///
 /// WITHHELD: ENGINE_DOWN for a number that is not finite, OUT_OF_RANGE outside the package's
-/// range (never clamped).
+/// range (never clamped). The value has an interval where `calibration` speaks for it.
 pub fn regression(
     manifest: &Manifest,
+    calibration: Option<&Calibration>,
     output: &HeadOutput,
     raw: &[f32],
     segments: Vec<Segment>,
@@ -95,14 +106,41 @@ pub fn regression(
         return Output::withheld(Reason::OutOfRange, evidence(segments));
     }
     let newest = segments.iter().map(|s| s.last_capture_nanos).max();
+    let (calibrated, interval) = match calibration.and_then(|c| c.lvef.as_ref()) {
+        None => (Calibrated::None, None),
+        Some(c) if speaks_for(c, value, &segments) => (Calibrated::Inside, Some(around(c, value))),
+        Some(_) => (Calibrated::Outside, None),
+    };
     Output {
         status: status(manifest.card.trained),
         reason: None,
         value: Some(LvefValue {
             percent: value as f32,
+            interval,
+            calibration: calibrated,
         }),
         valid_until_nanos: newest.map(|n| n + valid_for_nanos),
         evidence: evidence(segments),
+    }
+}
+
+/// True when value and views are among those the calibration was made from.
+fn speaks_for(calibration: &LvefCalibration, value: f64, segments: &[Segment]) -> bool {
+    let [low, high] = calibration.range;
+    let known = |s: &Segment| {
+        s.view
+            .as_ref()
+            .is_some_and(|v| calibration.views.contains(v))
+    };
+    (low..=high).contains(&value) && segments.iter().all(known)
+}
+
+fn around(calibration: &LvefCalibration, value: f64) -> Interval {
+    let end = |value: f64| value.clamp(0.0, 100.0) as f32;
+    Interval {
+        low: end(value - calibration.half_width),
+        high: end(value + calibration.half_width),
+        coverage: calibration.coverage as f32,
     }
 }
 

@@ -3,7 +3,9 @@
 //! No native dependency, no async, no `unsafe`. The map is `ARCHITECTURE.md`.
 #![forbid(unsafe_code)]
 
+pub mod agreement;
 mod assembler;
+pub mod calibration;
 pub mod clip;
 pub mod clock;
 pub mod config;
@@ -11,14 +13,19 @@ pub mod dump;
 pub mod engine;
 pub mod events;
 pub mod frame;
+pub mod golden;
 pub mod grid;
 pub mod hash;
 mod inference;
 pub mod judge;
 pub mod ledger;
 pub mod manifest;
+pub mod npz;
 mod outbox;
 pub mod package;
 pub mod preprocess;
 pub mod ring;
+#[cfg(test)]
+mod schema;
 pub mod session;
+pub mod signature;

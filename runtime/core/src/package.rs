@@ -1,7 +1,12 @@
 //! A model package on disk: a folder with `package.toml` and the files it lists.
 
+use crate::config::PackageConfig;
 use crate::hash;
-use crate::manifest::{Manifest, ManifestError};
+use crate::manifest::{FORMAT, Manifest, ManifestError, version};
+use crate::signature::{MOST_SIGNATURE_BYTES, PackageSignature, SIGNATURE, Signed};
+use serde::Deserialize;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Name of the manifest inside a package.
@@ -64,13 +69,36 @@ pub enum PackageError {
         /// Size or hash found.
         found: String,
     },
-    /// The package has no signature and the cart's config does not allow that.
+    /// The package has no signature by a trusted key and the cart's config does not allow that.
     #[error(
-        "package is not signed: expected a signature or package.allow_unsigned = true, \
-         found neither ({path})"
+        "package is not signed by a trusted key: expected one of package.trusted_keys, or \
+         package.allow_unsigned = true, found it {found} ({path})"
     )]
     Unsigned {
+        /// What is known of the signature.
+        found: Signed,
         /// The package.
+        path: PathBuf,
+    },
+    /// The signature is no signature, or is one of another manifest. Refused even where unsigned
+    /// packages are allowed.
+    #[error("package signature: {message} ({path})")]
+    Signature {
+        /// What, expected and found.
+        message: String,
+        /// The signature file.
+        path: PathBuf,
+    },
+    /// The package needs a newer echocart.
+    #[error(
+        "package needs a newer echocart: expected min_version up to {ours}, found {needed} ({path})"
+    )]
+    TooNew {
+        /// Its `min_version`.
+        needed: String,
+        /// This version.
+        ours: &'static str,
+        /// The manifest.
         path: PathBuf,
     },
 }
@@ -84,42 +112,32 @@ pub struct Package {
     pub manifest: Manifest,
     /// SHA-256 of `package.toml`, which holds the hashes of all other files.
     pub hash: String,
+    /// Who vouches for it.
+    pub signed: Signed,
+}
+
+/// What is read of a manifest before the rest of it is.
+#[derive(Deserialize)]
+struct Preface {
+    format: Option<toml::Value>,
+    min_version: Option<toml::Value>,
 }
 
 impl Package {
-    /// Reads the manifest and checks every file's size and hash.
+    /// Reads the manifest and checks, in this order: its signature, whether this version may run
+    /// it, its keys, every file's size and hash, and that no other file is there.
     ///
     /// # Errors
-    /// [`PackageError`], before anything of a graph is parsed.
-    pub fn open(dir: &Path, allow_unsigned: bool) -> Result<Self, PackageError> {
+    /// [`PackageError`] of the first check that fails. Nothing of the package is parsed before its
+    /// signature has been checked, and nothing of a graph before all the checks.
+    pub fn open(dir: &Path, trust: &PackageConfig) -> Result<Self, PackageError> {
         let path = dir.join(MANIFEST);
-        let text = read_manifest(&path)?;
-        if !allow_unsigned {
-            return Err(PackageError::Unsigned {
-                path: dir.to_owned(),
-            });
-        }
-        let manifest: Manifest = toml::from_str(&text).map_err(|e| PackageError::Syntax {
-            path: path.clone(),
-            message: e.to_string().trim_end().replace('\n', " "),
-        })?;
-        manifest
-            .validate()
-            .map_err(|error| PackageError::Manifest {
-                path: path.clone(),
-                error,
-            })?;
+        let bytes = read_whole(&path, MOST_MANIFEST_BYTES)?;
+        let signed = check_signature(dir, &bytes, trust)?;
+        let manifest = parse(&bytes, &path)?;
         for (name, entry) in &manifest.files {
             let path = dir.join(name);
-            let found = match std::fs::symlink_metadata(&path) {
-                Err(_) => "nothing",
-                Ok(m) if m.is_symlink() => "a link",
-                Ok(m) if m.is_file() => "",
-                Ok(_) => "no plain file",
-            };
-            if !found.is_empty() {
-                return Err(PackageError::Missing { path, found });
-            }
+            plain_file(&path)?;
             let (sha256, bytes) = hash::sha256_file(&path).map_err(|error| PackageError::Read {
                 path: path.clone(),
                 error,
@@ -143,7 +161,8 @@ impl Package {
         Ok(Self {
             dir: dir.to_owned(),
             manifest,
-            hash: hash::sha256_hex(text.as_bytes()),
+            hash: hash::sha256_hex(&bytes),
+            signed,
         })
     }
 
@@ -153,28 +172,113 @@ impl Package {
     }
 }
 
-fn read_manifest(path: &Path) -> Result<String, PackageError> {
+/// Checks that `path` is a file and no link to one.
+fn plain_file(path: &Path) -> Result<(), PackageError> {
+    let found = match std::fs::symlink_metadata(path) {
+        Err(_) => "nothing",
+        Ok(m) if m.is_symlink() => "a link",
+        Ok(m) if m.is_file() => return Ok(()),
+        Ok(_) => "no plain file",
+    };
+    Err(PackageError::Missing {
+        path: path.to_owned(),
+        found,
+    })
+}
+
+fn read_whole(path: &Path, most_bytes: u64) -> Result<Vec<u8>, PackageError> {
     let read = |error| PackageError::Read {
         path: path.to_owned(),
         error,
     };
-    let metadata = std::fs::metadata(path).map_err(read)?;
-    if !metadata.is_file() {
-        return Err(PackageError::Missing {
-            path: path.to_owned(),
-            found: "no plain file",
-        });
-    }
-    if metadata.len() > MOST_MANIFEST_BYTES {
+    std::fs::symlink_metadata(path).map_err(read)?;
+    plain_file(path)?;
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(most_bytes + 1).read_to_end(&mut bytes))
+        .map_err(read)?;
+    if bytes.len() as u64 > most_bytes {
         return Err(PackageError::Syntax {
             path: path.to_owned(),
-            message: format!(
-                "expected at most {MOST_MANIFEST_BYTES} bytes, found {}",
-                metadata.len()
-            ),
+            message: format!("expected at most {most_bytes} bytes, found more"),
         });
     }
-    std::fs::read_to_string(path).map_err(read)
+    Ok(bytes)
+}
+
+fn check_signature(
+    dir: &Path,
+    manifest: &[u8],
+    trust: &PackageConfig,
+) -> Result<Signed, PackageError> {
+    let path = dir.join(SIGNATURE);
+    let signed = match std::fs::symlink_metadata(&path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Signed::No,
+        _ => {
+            let wrong = |message: String| PackageError::Signature {
+                message,
+                path: path.clone(),
+            };
+            let text = read_whole(&path, MOST_SIGNATURE_BYTES).map_err(|error| match error {
+                PackageError::Syntax { message, .. } => wrong(message),
+                error => error,
+            })?;
+            let signature = PackageSignature::parse(&text).map_err(|e| wrong(e.to_string()))?;
+            if !signature.fits(manifest) {
+                let found = "a signature of something else";
+                return Err(wrong(format!("expected one of {MANIFEST}, found {found}")));
+            }
+            if trust.trusted_keys.contains(&signature.key) {
+                Signed::Trusted(signature.key)
+            } else {
+                Signed::Unknown(signature.key)
+            }
+        }
+    };
+    if signed.is_trusted() || trust.allow_unsigned {
+        return Ok(signed);
+    }
+    Err(PackageError::Unsigned {
+        found: signed,
+        path: dir.to_owned(),
+    })
+}
+
+fn parse(bytes: &[u8], path: &Path) -> Result<Manifest, PackageError> {
+    let wrong = |message: String| PackageError::Syntax {
+        path: path.to_owned(),
+        message,
+    };
+    let one_line = |e: toml::de::Error| wrong(e.to_string().trim_end().replace('\n', " "));
+    let text =
+        std::str::from_utf8(bytes).map_err(|e| wrong(format!("expected UTF-8 text, found {e}")))?;
+    let preface: Preface = toml::from_str(text).map_err(one_line)?;
+    let ours = env!("CARGO_PKG_VERSION");
+    if let Some(toml::Value::String(needed)) = preface.min_version
+        && version(&needed) > version(ours)
+    {
+        return Err(PackageError::TooNew {
+            needed,
+            ours,
+            path: path.to_owned(),
+        });
+    }
+    let manifest_error = |error| PackageError::Manifest {
+        path: path.to_owned(),
+        error,
+    };
+    if let Some(toml::Value::Integer(format)) = preface.format
+        && format != i64::from(FORMAT)
+    {
+        return Err(manifest_error(ManifestError {
+            key: "format".to_owned(),
+            expected: FORMAT.to_string(),
+            found: format.to_string(),
+        }));
+    }
+    let manifest: Manifest = toml::from_str(text).map_err(one_line)?;
+    manifest.validate().map_err(manifest_error)?;
+    Ok(manifest)
 }
 
 fn refuse_unlisted(dir: &Path, manifest: &Manifest) -> Result<(), PackageError> {
@@ -195,7 +299,7 @@ fn refuse_unlisted(dir: &Path, manifest: &Manifest) -> Result<(), PackageError> 
     names.sort_unstable();
     match names
         .into_iter()
-        .find(|n| n != MANIFEST && !manifest.files.contains_key(n))
+        .find(|n| n != MANIFEST && n != SIGNATURE && !manifest.files.contains_key(n))
     {
         None => Ok(()),
         Some(name) => Err(PackageError::Unlisted {

@@ -6,10 +6,11 @@ use crate::config::CartConfig;
 use crate::engine::Engine;
 use crate::events::{Counters, Event, SCHEMA, SessionInfo, State, StateKind, Summary};
 use crate::inference::{Context, Inference};
-use crate::manifest::{Manifest, ManifestError, Trained};
+use crate::manifest::{Calibration, Manifest, ManifestError, Trained};
 use crate::outbox::Outbox;
 use crate::preprocess::Preprocessor;
 use crate::ring::{FrameProducer, frame_ring};
+use crate::signature::Signed;
 use crossbeam_channel::{Receiver, bounded};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,6 +41,8 @@ pub struct SessionSetup {
     pub manifest: Manifest,
     /// `id@hash`, see `Package::name`.
     pub package: String,
+    /// Who vouches for the package, see `Package::signed`.
+    pub signed: Signed,
     /// The cart's configuration.
     pub config: CartConfig,
     /// The engine over the package.
@@ -72,17 +75,21 @@ impl Session {
         let SessionSetup {
             manifest,
             package,
+            signed,
             config,
             engine,
             pace,
         } = setup;
         let preprocessor = Preprocessor::new(&manifest.preprocess, &manifest.encoder)?;
-        let info = session_info(&manifest, &package, &config, engine.as_ref());
+        let info = session_info(&manifest, &package, signed, &config, engine.as_ref());
+        let engine_info = engine.info();
         let context = Arc::new(Context {
+            calibration: manifest.calibration.get(&engine_info.variant).cloned(),
             manifest: Arc::new(manifest),
             package,
             config: config.hash12(),
-            provider: engine.info().provider,
+            provider: engine_info.provider,
+            degraded: engine_info.degraded.clone(),
             pace,
             valid_for_nanos: millis(config.pipeline.valid_for_millis),
             max_segment_gap_nanos: millis(config.pipeline.max_segment_gap_millis),
@@ -106,6 +113,7 @@ impl Session {
             state: StateKind::Started,
             at_nanos: 0,
             detail: "serving".to_owned(),
+            degraded: engine_info.degraded,
             counters: None,
             session: Some(info),
         })));
@@ -244,6 +252,7 @@ fn spawn(
 fn session_info(
     manifest: &Manifest,
     package: &str,
+    signed: Signed,
     config: &CartConfig,
     engine: &dyn Engine,
 ) -> SessionInfo {
@@ -261,18 +270,32 @@ fn session_info(
         ),
         Trained::Clinical => {}
     }
-    if config.package.allow_unsigned {
-        banners.push(
-            "Unsigned package: this configuration accepts packages without a signature.".to_owned(),
-        );
+    match signed {
+        Signed::Trusted(_) => {}
+        Signed::Unknown(_) => banners.push(
+            "Unsigned package: its signature is by a key that this configuration does not trust."
+                .to_owned(),
+        ),
+        Signed::No => banners.push("Unsigned package: nobody vouches for it.".to_owned()),
+    }
+    if let Some(degraded) = &info.degraded {
+        banners.push(format!("Engine degraded: {degraded}."));
     }
     SessionInfo {
         package: package.to_owned(),
         card: manifest.card.title.clone(),
         trained: manifest.card.trained.as_str().to_owned(),
+        signed: signed.to_string(),
         model: manifest.encoder.words(),
         provider: info.provider,
+        nodes: info.nodes,
+        degraded: info.degraded,
         library: info.library,
+        calibration: manifest
+            .calibration
+            .get(&info.variant)
+            .map_or_else(|| "none".to_owned(), Calibration::words),
+        variant: info.variant,
         labels: manifest.view_labels().to_vec(),
         banners,
         config: config.hash12(),

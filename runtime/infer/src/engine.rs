@@ -1,12 +1,14 @@
 //! The engine IN_PROCESS: ONNX Runtime sessions owned by one thread.
 
 use crate::library::Library;
+use crate::options::EngineOptions;
+use crate::provider::Provider;
+use crate::session::{self, Opened, Source};
 use crate::signature::{self, Wanted};
 use echocart_core::engine::{Engine, EngineError, EngineInfo};
-use echocart_core::manifest::{Encoder, Head, HeadOutput, Manifest, Slots};
+use echocart_core::manifest::{Encoder, Head, HeadOutput, Manifest, Precision, Slots};
 use echocart_core::package::Package;
 use ort::session::Session;
-use ort::session::builder::GraphOptimizationLevel;
 use ort::value::{Tensor, TensorElementType};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -32,7 +34,21 @@ pub enum OpenError {
         /// The package.
         path: PathBuf,
     },
-    /// ONNX Runtime does not take a graph.
+    /// The variant is not made for the provider.
+    #[error(
+        "variant {variant}: expected a provider of its list, {listed}, found {provider} ({path})"
+    )]
+    WrongProvider {
+        /// The variant.
+        variant: String,
+        /// Providers it is made for.
+        listed: String,
+        /// Asked for.
+        provider: Provider,
+        /// The package.
+        path: PathBuf,
+    },
+    /// ONNX Runtime or the provider does not take a graph.
     #[error("graph does not load: {message} ({path})")]
     Graph {
         /// What ONNX Runtime said.
@@ -42,7 +58,7 @@ pub enum OpenError {
     },
 }
 
-/// Encoder and heads of one package on ONNX Runtime's CPU provider.
+/// Encoder and heads of one variant of a package on one provider.
 ///
 /// # Real-time
 /// `encode` copies the clip once into the bound input and blocks until the graph is done; one
@@ -50,7 +66,11 @@ pub enum OpenError {
 pub struct OrtEngine {
     library: Library,
     dir: PathBuf,
-    threads: usize,
+    variant: String,
+    precision: Precision,
+    options: EngineOptions,
+    nodes: BTreeMap<String, usize>,
+    notes: Vec<String>,
     encoder: Session,
     heads: BTreeMap<GraphKey, Session>,
     head_files: BTreeMap<GraphKey, String>,
@@ -63,15 +83,30 @@ pub struct OrtEngine {
 }
 
 impl OrtEngine {
-    /// Loads the graphs that live use needs; other head graphs load when first asked for.
+    /// Opens a variant on the CPU provider, whichever library is loaded.
     ///
     /// # Errors
-    /// [`OpenError`] with the file at fault.
+    /// As [`OrtEngine::open_on`].
     pub fn open(
         library: &Library,
         package: &Package,
         variant: &str,
         threads: usize,
+    ) -> Result<Self, OpenError> {
+        let options = EngineOptions::new(Provider::Cpu, threads);
+        Self::open_on(library, package, variant, options)
+    }
+
+    /// Loads the graphs that live use needs; other head graphs load when first asked for.
+    ///
+    /// # Errors
+    /// [`OpenError`] with the file at fault, or with the package for a variant that the provider
+    /// may not run.
+    pub fn open_on(
+        library: &Library,
+        package: &Package,
+        variant: &str,
+        options: EngineOptions,
     ) -> Result<Self, OpenError> {
         let Manifest {
             encoder: sizes,
@@ -84,6 +119,19 @@ impl OrtEngine {
             found: variants.keys().cloned().collect::<Vec<_>>().join(", "),
             path: package.dir.clone(),
         })?;
+        let provider = options.provider;
+        let listed = |p: &String| p == provider.as_str();
+        if !options.any_variant && !files.providers.iter().any(listed) {
+            return Err(OpenError::WrongProvider {
+                variant: variant.to_owned(),
+                listed: files.providers.join(", "),
+                provider,
+                path: package.dir.clone(),
+            });
+        }
+        let precision = files.precision;
+        let mut nodes = BTreeMap::new();
+        let mut open = |path: &Path| graph(library, path, precision, &options, &mut nodes);
         let mut head_files = BTreeMap::new();
         for (name, graphs) in &files.heads {
             for (inputs, file) in graphs {
@@ -91,14 +139,14 @@ impl OrtEngine {
             }
         }
         let path = package.dir.join(&files.encoder);
-        let encoder = session(library, &path, threads)?;
+        let encoder = open(&path)?;
         check_encoder(&encoder, sizes).map_err(|message| OpenError::Graph { message, path })?;
         let mut heads = BTreeMap::new();
         for (name, head) in declared {
             let key = (name.clone(), head.segments.to_string());
             if let Some(file) = head_files.get(&key) {
                 let path = package.dir.join(file);
-                let graph = session(library, &path, threads)?;
+                let graph = open(&path)?;
                 check_head(&graph, head, sizes)
                     .map_err(|message| OpenError::Graph { message, path })?;
                 heads.insert(key, graph);
@@ -114,7 +162,11 @@ impl OrtEngine {
         Ok(Self {
             library: library.clone(),
             dir: package.dir.clone(),
-            threads,
+            variant: variant.to_owned(),
+            precision,
+            options,
+            nodes,
+            notes: Vec::new(),
             encoder,
             heads,
             head_files,
@@ -137,7 +189,9 @@ impl OrtEngine {
                 .head_files
                 .get(key)
                 .ok_or_else(|| failed("the package has no such graph".to_owned()))?;
-            let loaded = session(&self.library, &self.dir.join(file), self.threads)
+            let path = self.dir.join(file);
+            let (precision, options) = (self.precision, &self.options);
+            let loaded = graph(&self.library, &path, precision, options, &mut self.nodes)
                 .map_err(|e| failed(e.to_string()))?;
             self.heads.insert(key.clone(), loaded);
         }
@@ -145,6 +199,23 @@ impl OrtEngine {
             what: key.0.clone(),
             message: "no graph".to_owned(),
         })
+    }
+
+    /// Adds why providers before this one do not serve.
+    pub(crate) fn noting(mut self, notes: Vec<String>) -> Self {
+        self.notes = notes;
+        self
+    }
+
+    fn degraded(&self) -> Option<String> {
+        let partly = session::whole(self.options.provider, &self.nodes).err();
+        let notes: Vec<&str> = self
+            .notes
+            .iter()
+            .chain(&partly)
+            .map(String::as_str)
+            .collect();
+        (!notes.is_empty()).then(|| notes.join("; "))
     }
 
     fn run_head(
@@ -225,25 +296,22 @@ fn check_head(graph: &Session, head: &Head, sizes: &Encoder) -> Result<(), Strin
     signature::check(graph, &inputs, &outputs)
 }
 
-fn session(library: &Library, path: &Path, threads: usize) -> Result<Session, OpenError> {
-    let build = || -> Result<Session, String> {
-        let text = |e: ort::Error| e.to_string();
-        let builder = Session::builder(&library.environment).map_err(text)?;
-        let builder = builder
-            .with_intra_threads(threads)
-            .map_err(|e| e.to_string())?;
-        let builder = builder
-            .with_intra_op_spinning(false)
-            .map_err(|e| e.to_string())?;
-        let mut builder = builder
-            .with_optimization_level(GraphOptimizationLevel::All)
-            .map_err(|e| e.to_string())?;
-        builder.commit_from_file(path).map_err(text)
-    };
-    build().map_err(|message| OpenError::Graph {
-        message: message.replace('\n', " "),
+fn graph(
+    library: &Library,
+    path: &Path,
+    precision: Precision,
+    options: &EngineOptions,
+    nodes: &mut BTreeMap<String, usize>,
+) -> Result<Session, OpenError> {
+    let opened = session::open(library, Source::File(path), precision, options);
+    let opened: Opened = opened.map_err(|message| OpenError::Graph {
+        message,
         path: path.to_owned(),
-    })
+    })?;
+    for (provider, count) in opened.nodes {
+        *nodes.entry(provider).or_insert(0) += count;
+    }
+    Ok(opened.session)
 }
 
 fn failed(what: &str) -> impl Fn(ort::Error) -> EngineError {
@@ -257,8 +325,11 @@ fn failed(what: &str) -> impl Fn(ort::Error) -> EngineError {
 impl Engine for OrtEngine {
     fn info(&self) -> EngineInfo {
         EngineInfo {
-            provider: "CPU".to_owned(),
+            provider: self.options.provider.to_string(),
             library: self.library.name(),
+            variant: self.variant.clone(),
+            nodes: self.nodes.clone(),
+            degraded: self.degraded(),
         }
     }
 

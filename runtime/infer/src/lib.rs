@@ -3,9 +3,28 @@
 //! One process loads one ONNX Runtime library, by absolute path, after checking its SHA-256
 //! against the libraries this version was built for. `ORT_DYLIB_PATH` is never read.
 
+mod assignment;
 mod engine;
+mod graph;
 mod library;
+mod options;
+mod pins;
+mod provider;
+mod said;
+mod select;
+mod session;
 mod signature;
+mod smoke;
+mod system;
 
 pub use engine::{OpenError, OrtEngine};
-pub use library::{Library, LibraryError, PINNED, PinnedLibrary, default_library_path};
+pub use graph::{GraphError, GraphInput, GraphOutput, GraphSession};
+pub use library::{
+    Library, LibraryError, check_library, default_library_path, family_library_path,
+};
+pub use options::{Arithmetic, EngineOptions, Fallback, has_bf16, has_vnni};
+pub use pins::{PINNED, PinnedLibrary, PinnedSet};
+pub use provider::{Family, NoProvider, Provider};
+pub use select::{Libraries, SelectError, candidates, choose, library_for, open_configured};
+pub use smoke::smoke;
+pub use system::has_nvidia_gpu;

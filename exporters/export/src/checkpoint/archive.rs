@@ -104,6 +104,11 @@ impl Archive {
             let expected = format!("a view inside {} stored values", storage.elements);
             return Err(wrong(expected, "one that leaves them".to_owned()));
         };
+        let count = tensor.shape.iter().copied().try_fold(1, u64::checked_mul);
+        if count.is_none_or(|count| count > storage.elements) {
+            let expected = format!("at most {} values, each stored", storage.elements);
+            return Err(wrong(expected, format!("shape {:?}", tensor.shape)));
+        }
         let entry = format!("{}/data/{}", self.stem, storage.key);
         let (start, size) =
             place(&self.path, &self.file, &mut self.zip, &entry)?.ok_or_else(|| {

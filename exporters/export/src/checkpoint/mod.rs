@@ -9,6 +9,6 @@ mod state;
 
 pub use archive::Archive;
 pub use encoder::{CheckedEncoder, ENCODER_KEY, read_encoder};
-pub use probe::{Best, ChosenProbe, read_probe};
+pub use probe::{Best, ChosenProbe, FoundEmbedding, ProbeFacts, probe_facts, read_probe};
 pub use safetensors::Safetensors;
 pub use state::StateDict;

@@ -5,11 +5,13 @@ use super::huggingface;
 use super::safetensors::{self, Safetensors};
 use super::state::StateDict;
 use crate::error::ExportError;
-use crate::layout::{self, Probe, ProbeKind};
+use crate::layout::{self, Probe, ProbeKind, SlotEmbedding};
 use crate::pickle::Node;
 use std::path::Path;
 
 const MOST_MLP_RATIO: usize = 16;
+const MOST_OUTPUTS: usize = 10_000;
+const MOST_SLOTS: usize = 16;
 const ONLY_HEAD: &str = "the only head of the file";
 
 /// Which end of `val_acc_per_head` is best.
@@ -31,6 +33,97 @@ pub struct ChosenProbe {
     pub index: usize,
     /// Why that one, in words.
     pub choice: String,
+}
+
+/// What a probe file says about itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProbeFacts {
+    /// How the probe pools.
+    pub kind: ProbeKind,
+    /// Blocks, the cross-attention block included; 0 without attention.
+    pub depth: usize,
+    /// Values it gives.
+    pub outputs: usize,
+    /// What it adds to the tokens of a slot, if it does.
+    pub embedding: Option<FoundEmbedding>,
+}
+
+/// The vectors of a multi-view probe's slots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FoundEmbedding {
+    /// Which vectors they are.
+    pub kind: SlotEmbedding,
+    /// Views, where the vectors say it.
+    pub views: Option<usize>,
+    /// Clips of a view, likewise.
+    pub clips_per_view: Option<usize>,
+    /// Slots.
+    pub slots: usize,
+}
+
+/// Reads what a probe file says about the head that [`read_probe`] would choose.
+///
+/// # Errors
+/// [`ExportError::Checkpoint`] for another layout or a score that is no number,
+/// [`ExportError::Tensor`] for a last layer that is missing, [`ExportError::Read`].
+pub fn probe_facts(path: &Path, best: Best) -> Result<ProbeFacts, ExportError> {
+    let state = if safetensors::looks_like(path)? {
+        let file = Safetensors::open(path)?;
+        let named = |name: &String| huggingface::is_pooler(name) || huggingface::is_encoder(name);
+        if file.entries().keys().any(named) {
+            StateDict::from_safetensors(file, huggingface::probe_key)?
+        } else {
+            StateDict::from_safetensors(file, |name| Some(strip(name)))?
+        }
+    } else {
+        best_head(Archive::open(path)?, best)?.0
+    };
+    let kind = kind(&state)?;
+    let depth = match kind {
+        ProbeKind::Attentive => {
+            let blocks = ["pooler.blocks.", huggingface::POOLER_BLOCKS];
+            let blocks = blocks.iter().map(|prefix| state.blocks(prefix)).max();
+            blocks.unwrap_or(0) + 1
+        }
+        ProbeKind::Linear | ProbeKind::Mlp => 0,
+    };
+    let rows = |key: &str| match state.shape(key) {
+        Some(&[rows, _]) => usize::try_from(rows).ok(),
+        _ => None,
+    };
+    let last = ["linear", "regressor", "mlp.3", "classifier"];
+    let outputs = last.iter().find_map(|name| rows(&format!("{name}.weight")));
+    let Some(outputs) = outputs.filter(|outputs| (1..=MOST_OUTPUTS).contains(outputs)) else {
+        let expected = format!("a last layer of 1 to {MOST_OUTPUTS} values");
+        let found = outputs.map_or_else(|| "none".to_owned(), |n| n.to_string());
+        return Err(ExportError::tensor(path, "linear.weight", expected, found));
+    };
+    let pair = rows(layout::VIEW_EMBEDDING).zip(rows(layout::CLIP_EMBEDDING));
+    let embedding = if let Some((views, clips)) = pair {
+        Some(FoundEmbedding {
+            kind: SlotEmbedding::Factorized,
+            views: Some(views),
+            clips_per_view: Some(clips),
+            slots: views.saturating_mul(clips),
+        })
+    } else {
+        rows(layout::SLOT_EMBEDDING).map(|slots| FoundEmbedding {
+            kind: SlotEmbedding::PerSlot,
+            views: None,
+            clips_per_view: None,
+            slots,
+        })
+    };
+    if embedding.is_some_and(|found| !(1..=MOST_SLOTS).contains(&found.slots)) {
+        let message = format!("expected a probe of 1 to {MOST_SLOTS} slots, found another number");
+        return Err(ExportError::checkpoint(path, message));
+    }
+    Ok(ProbeFacts {
+        kind,
+        depth,
+        outputs,
+        embedding,
+    })
 }
 
 /// Reads a probe and checks it against `probe`: the best head of a probe file, or the only head of
@@ -91,18 +184,22 @@ fn plain(
     })
 }
 
-fn same_kind(state: &StateDict, probe: &Probe) -> Result<(), ExportError> {
+fn kind(state: &StateDict) -> Result<ProbeKind, ExportError> {
     let has = |prefix: &str| state.keys().any(|key| key.starts_with(prefix));
-    let found = if has("pooler.") {
-        ProbeKind::Attentive
+    if has("pooler.") {
+        Ok(ProbeKind::Attentive)
     } else if has("mlp.") {
-        ProbeKind::Mlp
+        Ok(ProbeKind::Mlp)
     } else if has("norm.") || has("linear.") || has("regressor.") {
-        ProbeKind::Linear
+        Ok(ProbeKind::Linear)
     } else {
         let message = "expected a probe (attentive, linear or mlp), found other tensors";
-        return Err(ExportError::checkpoint(state.path(), message));
-    };
+        Err(ExportError::checkpoint(state.path(), message))
+    }
+}
+
+fn same_kind(state: &StateDict, probe: &Probe) -> Result<(), ExportError> {
+    let found = kind(state)?;
     if found == probe.kind {
         return Ok(());
     }

@@ -1,4 +1,4 @@
-//! The head graphs: the tokens of one or two clips in, logits or a z-score out.
+//! The head graphs: the tokens of some clips in, logits or a z-score out.
 
 use super::block::{
     BATCH_SHAPE, Block, FLAT_SHAPE, layer_norm, linear, mlp, write_linear, write_norm,
@@ -6,7 +6,9 @@ use super::block::{
 use super::fold::{affine, narrow, transposed_rows, wide};
 use super::{OnTensor, Reader};
 use crate::error::ExportError;
-use crate::layout::{Probe, ProbeKind};
+use crate::layout::{
+    CLIP_EMBEDDING, Places, Probe, ProbeKind, SLOT_EMBEDDING, SlotEmbedding, VIEW_EMBEDDING,
+};
 use crate::onnx::graph::{Attribute, Dim, Graph};
 use crate::onnx::proto::TensorProto;
 use crate::onnx::weights::WeightFile;
@@ -17,13 +19,23 @@ const CROSS: &str = "pooler.cross_attention_block";
 const SCORES: &str = "pooler.query.scores";
 const VALUES: &str = "pooler.query.values";
 const RESIDUAL: &str = "pooler.query.residual";
+const EMBEDDING: &str = "slots.embedding.";
 
 /// Name of the output `[1, values]` f32.
 pub const OUTPUT: &str = "output";
 
-/// Name of the input `[1, tokens, dim]` f32 of one segment.
-pub fn input(segment: usize) -> String {
-    format!("tokens_{segment}")
+/// Name of the input `[1, tokens, dim]` f32 of one segment or present slot, counted in order.
+pub fn input(index: usize) -> String {
+    format!("tokens_{index}")
+}
+
+/// Which clips a graph takes, one input each.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Clips<'a> {
+    /// This many, all alike.
+    Segments(usize),
+    /// Those of a multi-view probe's slots, ascending.
+    Slots(&'a [usize]),
 }
 
 fn block(probe: &Probe, index: usize) -> Block<'static> {
@@ -57,7 +69,37 @@ pub(crate) fn write(
             write_linear(&mut reader, &mut file, "mlp.3", probe.hidden)?;
         }
     }
+    if let Some(places) = &probe.places {
+        write_embeddings(places, probe.dim, &mut reader, &mut file)?;
+    }
     file.finish()
+}
+
+/// Writes one vector per slot.
+fn write_embeddings(
+    places: &Places,
+    dim: usize,
+    reader: &mut Reader<'_>,
+    file: &mut WeightFile,
+) -> Result<(), ExportError> {
+    let vectors: Vec<f32> = match places.embedding {
+        SlotEmbedding::None => return Ok(()),
+        SlotEmbedding::PerSlot => reader.read(SLOT_EMBEDDING)?,
+        SlotEmbedding::Factorized => {
+            let views = reader.read(VIEW_EMBEDDING)?;
+            let clips = reader.read(CLIP_EMBEDDING)?;
+            let pairs = views
+                .chunks(dim)
+                .flat_map(|view| clips.chunks(dim).map(move |clip| (view, clip)));
+            pairs
+                .flat_map(|(view, clip)| view.iter().zip(clip).map(|(v, c)| v + c))
+                .collect()
+        }
+    };
+    for (slot, vector) in vectors.chunks(dim).enumerate() {
+        file.push(format!("{EMBEDDING}{slot}"), &[dim], vector)?;
+    }
+    Ok(())
 }
 
 /// Writes an attentive probe's weights, the query folded into them.
@@ -112,20 +154,41 @@ fn write_attentive(
     write_linear(reader, file, probe.last, dim)
 }
 
-/// The bytes of the graph for `segments` clips over weights that [`write`] gave.
-pub(crate) fn graph(probe: &Probe, weights: Vec<TensorProto>, segments: usize) -> Vec<u8> {
-    let mut graph = Graph::new("head", weights);
-    let inputs: Vec<String> = (0..segments).map(input).collect();
-    for (segment, name) in inputs.iter().enumerate() {
-        let tokens = format!("N{segment}");
+/// The bytes of the graph for `clips` over weights that [`write`] gave.
+pub(crate) fn graph(probe: &Probe, weights: Vec<TensorProto>, clips: Clips<'_>) -> Vec<u8> {
+    let slots = match clips {
+        Clips::Segments(_) => &[],
+        Clips::Slots(slots) => slots,
+    };
+    let used = |tensor: &TensorProto| {
+        let slot = tensor.name().strip_prefix(EMBEDDING);
+        slot.is_none_or(|slot| slots.iter().any(|s| s.to_string() == slot))
+    };
+    let mut graph = Graph::new("head", weights.into_iter().filter(used).collect());
+    let count = match clips {
+        Clips::Segments(segments) => segments,
+        Clips::Slots(slots) => slots.len(),
+    };
+    let mut inputs: Vec<String> = (0..count).map(input).collect();
+    for (index, name) in inputs.iter().enumerate() {
+        let tokens = format!("N{index}");
         graph.input_f32(
             name,
             &[Dim::Fixed(1), Dim::Named(&tokens), Dim::Fixed(probe.dim)],
         );
     }
     graph.output_f32(OUTPUT, &[Dim::Fixed(1), Dim::Fixed(probe.outputs)]);
+    if probe
+        .places
+        .is_some_and(|places| places.embedding != SlotEmbedding::None)
+    {
+        for (name, slot) in inputs.iter_mut().zip(slots) {
+            let vector = format!("{EMBEDDING}{slot}");
+            *name = graph.op("Add", &[name, &vector], &format!("{name}.placed"), &[]);
+        }
+    }
     let mut x = inputs[0].clone();
-    if segments > 1 {
+    if inputs.len() > 1 {
         let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
         x = graph.op(
             "Concat",

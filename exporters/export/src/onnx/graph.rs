@@ -1,9 +1,9 @@
 //! A graph under construction: nodes in order, small integer constants inline.
 
 use super::proto::{
-    ATTRIBUTE_FLOAT, ATTRIBUTE_INT, AttributeProto, DimensionProto, FLOAT, GraphProto, INT64,
-    IR_VERSION, ModelProto, NodeProto, OPSET, OperatorSetIdProto, TensorProto, TensorShapeProto,
-    TensorTypeProto, TypeProto, ValueInfoProto,
+    ATTRIBUTE_FLOAT, ATTRIBUTE_INT, ATTRIBUTE_INTS, AttributeProto, DimensionProto, FLOAT,
+    GraphProto, INT64, IR_VERSION, ModelProto, NodeProto, OPSET, OperatorSetIdProto, TensorProto,
+    TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
 };
 use prost::Message;
 
@@ -21,9 +21,11 @@ pub enum Dim<'a> {
 
 /// An attribute value.
 #[derive(Debug, Clone, Copy)]
-pub enum Attribute {
+pub enum Attribute<'a> {
     /// Integer.
     Int(i64),
+    /// Integers.
+    Ints(&'a [i64]),
     /// Floating point number.
     Float(f32),
 }
@@ -59,6 +61,64 @@ fn value(name: &str, elem_type: i32, shape: &[Dim<'_>]) -> ValueInfoProto {
     }
 }
 
+fn attribute(name: &str, value: Attribute<'_>) -> AttributeProto {
+    let mut proto = AttributeProto {
+        name: Some(name.to_owned()),
+        ..AttributeProto::default()
+    };
+    match value {
+        Attribute::Int(i) => {
+            proto.i = Some(i);
+            proto.r#type = Some(ATTRIBUTE_INT);
+        }
+        Attribute::Ints(ints) => {
+            proto.ints = ints.to_vec();
+            proto.r#type = Some(ATTRIBUTE_INTS);
+        }
+        Attribute::Float(f) => {
+            proto.f = Some(f);
+            proto.r#type = Some(ATTRIBUTE_FLOAT);
+        }
+    }
+    proto
+}
+
+/// One operator call, named after its first output.
+pub(crate) fn node(
+    domain: &str,
+    op: &str,
+    inputs: &[&str],
+    outputs: &[&str],
+    attributes: &[(&str, Attribute<'_>)],
+) -> NodeProto {
+    let owned = |names: &[&str]| names.iter().map(|&n| n.to_owned()).collect();
+    NodeProto {
+        input: owned(inputs),
+        output: owned(outputs),
+        name: outputs
+            .iter()
+            .find(|name| !name.is_empty())
+            .map(|&n| n.to_owned()),
+        op_type: Some(op.to_owned()),
+        attribute: attributes
+            .iter()
+            .map(|&(name, value)| attribute(name, value))
+            .collect(),
+        domain: (!domain.is_empty()).then(|| domain.to_owned()),
+    }
+}
+
+/// An inline vector of integers.
+pub(crate) fn ints(name: &str, values: &[i64]) -> TensorProto {
+    TensorProto {
+        dims: vec![values.len() as i64],
+        data_type: Some(INT64),
+        name: Some(name.to_owned()),
+        raw_data: Some(values.iter().flat_map(|v| v.to_le_bytes()).collect()),
+        ..TensorProto::default()
+    }
+}
+
 impl Graph {
     /// An empty graph over `weights`.
     pub fn new(name: &str, weights: Vec<TensorProto>) -> Self {
@@ -88,13 +148,7 @@ impl Graph {
 
     /// Adds an inline vector of integers, for shapes and indices.
     pub fn ints(&mut self, name: &str, values: &[i64]) {
-        self.proto.initializer.push(TensorProto {
-            dims: vec![values.len() as i64],
-            data_type: Some(INT64),
-            name: Some(name.to_owned()),
-            raw_data: Some(values.iter().flat_map(|v| v.to_le_bytes()).collect()),
-            ..TensorProto::default()
-        });
+        self.proto.initializer.push(ints(name, values));
     }
 
     /// Adds a node of the standard operator set with one output; gives the output's name.
@@ -103,7 +157,7 @@ impl Graph {
         op: &str,
         inputs: &[&str],
         output: &str,
-        attributes: &[(&str, Attribute)],
+        attributes: &[(&str, Attribute<'_>)],
     ) -> String {
         self.node("", op, inputs, &[output], attributes);
         output.to_owned()
@@ -116,40 +170,11 @@ impl Graph {
         op: &str,
         inputs: &[&str],
         outputs: &[&str],
-        attributes: &[(&str, Attribute)],
+        attributes: &[(&str, Attribute<'_>)],
     ) {
-        let attribute = attributes
-            .iter()
-            .map(|&(name, value)| {
-                let mut proto = AttributeProto {
-                    name: Some(name.to_owned()),
-                    ..AttributeProto::default()
-                };
-                match value {
-                    Attribute::Int(i) => {
-                        proto.i = Some(i);
-                        proto.r#type = Some(ATTRIBUTE_INT);
-                    }
-                    Attribute::Float(f) => {
-                        proto.f = Some(f);
-                        proto.r#type = Some(ATTRIBUTE_FLOAT);
-                    }
-                }
-                proto
-            })
-            .collect();
-        let owned = |names: &[&str]| names.iter().map(|&n| n.to_owned()).collect();
-        self.proto.node.push(NodeProto {
-            input: owned(inputs),
-            output: owned(outputs),
-            name: outputs
-                .iter()
-                .find(|name| !name.is_empty())
-                .map(|&n| n.to_owned()),
-            op_type: Some(op.to_owned()),
-            attribute,
-            domain: (!domain.is_empty()).then(|| domain.to_owned()),
-        });
+        self.proto
+            .node
+            .push(node(domain, op, inputs, outputs, attributes));
     }
 
     /// The bytes of the file.

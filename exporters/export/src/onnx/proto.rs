@@ -1,4 +1,4 @@
-//! The ONNX messages that are written, with the field numbers of IR version 10.
+//! The ONNX messages that are written and read back, with the field numbers of IR version 10.
 
 /// IR version written.
 pub const IR_VERSION: i64 = 10;
@@ -6,14 +6,24 @@ pub const IR_VERSION: i64 = 10;
 pub const OPSET: i64 = 20;
 /// Element type `float`.
 pub const FLOAT: i32 = 1;
+/// Element type `uint8`.
+pub const UINT8: i32 = 2;
+/// Element type `int8`.
+pub const INT8: i32 = 3;
 /// Element type `int64`.
 pub const INT64: i32 = 7;
+/// Element type `float16`.
+pub const FLOAT16: i32 = 10;
+/// Element type `float8e4m3fn`.
+pub const FLOAT8_E4M3: i32 = 17;
 /// `data_location` of a tensor whose bytes are in another file.
 pub const EXTERNAL: i32 = 1;
 /// Attribute type `FLOAT`.
 pub const ATTRIBUTE_FLOAT: i32 = 1;
 /// Attribute type `INT`.
 pub const ATTRIBUTE_INT: i32 = 2;
+/// Attribute type `INTS`.
+pub const ATTRIBUTE_INTS: i32 = 7;
 
 /// A whole file.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -101,6 +111,9 @@ pub struct AttributeProto {
     /// Value of [`ATTRIBUTE_INT`].
     #[prost(int64, optional, tag = "3")]
     pub i: Option<i64>,
+    /// Values of [`ATTRIBUTE_INTS`].
+    #[prost(int64, repeated, packed = "false", tag = "8")]
+    pub ints: Vec<i64>,
     /// Which of the values counts.
     #[prost(int32, optional, tag = "20")]
     pub r#type: Option<i32>,

@@ -1,4 +1,4 @@
-//! External weights: one raw little-endian f32 file, written tensor by tensor.
+//! External weights: one raw little-endian file, written tensor by tensor.
 
 use super::proto::{EXTERNAL, FLOAT, StringStringEntryProto, TensorProto};
 use crate::error::ExportError;
@@ -58,46 +58,58 @@ impl WeightFile {
                 found: value.to_string(),
             });
         }
-        let bytes = values.len() as u64 * 4;
-        let alignment = if bytes >= LARGE_BYTES {
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        self.push_bytes(name, FLOAT, shape, &bytes)
+    }
+
+    /// Appends one tensor of any element type.
+    ///
+    /// # Shapes
+    /// - `bytes`: little-endian elements, row-major, as many as `shape` says.
+    ///
+    /// # Errors
+    /// [`ExportError::Write`].
+    pub fn push_bytes(
+        &mut self,
+        name: impl Into<String>,
+        element: i32,
+        shape: &[usize],
+        bytes: &[u8],
+    ) -> Result<(), ExportError> {
+        let length = bytes.len() as u64;
+        let alignment = if length >= LARGE_BYTES {
             LARGE_ALIGNMENT_BYTES
         } else {
             SMALL_ALIGNMENT_BYTES
         };
         let offset = self.length_bytes.next_multiple_of(alignment);
-        self.write(offset, values)
+        self.write(offset, bytes)
             .map_err(ExportError::write(&self.path))?;
-        self.length_bytes = offset + bytes;
+        self.length_bytes = offset + length;
         let entry = |key: &str, value: String| StringStringEntryProto {
             key: Some(key.to_owned()),
             value: Some(value),
         };
         self.tensors.push(TensorProto {
             dims: shape.iter().map(|&n| n as i64).collect(),
-            data_type: Some(FLOAT),
-            name: Some(name),
+            data_type: Some(element),
+            name: Some(name.into()),
             raw_data: None,
             external_data: vec![
                 entry("location", self.name.clone()),
                 entry("offset", offset.to_string()),
-                entry("length", bytes.to_string()),
+                entry("length", length.to_string()),
             ],
             data_location: Some(EXTERNAL),
         });
         Ok(())
     }
 
-    fn write(&mut self, offset: u64, values: &[f32]) -> std::io::Result<()> {
+    fn write(&mut self, offset: u64, bytes: &[u8]) -> std::io::Result<()> {
         let padding = (offset - self.length_bytes) as usize;
         self.writer
             .write_all(&[0; LARGE_ALIGNMENT_BYTES as usize][..padding])?;
-        let mut bytes = Vec::with_capacity(1 << 16);
-        for chunk in values.chunks(1 << 14) {
-            bytes.clear();
-            bytes.extend(chunk.iter().flat_map(|v| v.to_le_bytes()));
-            self.writer.write_all(&bytes)?;
-        }
-        Ok(())
+        self.writer.write_all(bytes)
     }
 
     /// Ends the file and gives the tensors that point into it.

@@ -3,14 +3,13 @@
 use crate::error::ExportError;
 use crate::generator;
 use crate::input::{MOST_TEXT_BYTES, read_text};
-use crate::layout::ProbeKind;
 use crate::recipe::{Recipe, RecipeHead};
-use echocart_core::manifest::{Mask, 
-    Card, Encoder, FORMAT, HeadOutput, LVEF, Limits, Preprocess, Sampling, Step, Trained, VIEW,
-    ViewRule,
+use echocart_core::manifest::{
+    Card, Encoder, FORMAT, Limits, Mask, Preprocess, Sampling, Step, Trained, VIEW, ViewRule,
 };
 use serde::Deserialize;
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const TUBELET_FRAMES: usize = 2;
@@ -36,18 +35,24 @@ pub struct Case {
     pub height: usize,
     /// Image width in pixels.
     pub width: usize,
-    /// Attention heads of the probes.
-    pub probe_heads: usize,
-    /// Blocks of the probes, the cross-attention block included.
-    pub probe_depth: usize,
-    /// Classes of the view probe.
-    pub classes: usize,
+    /// Attention heads of the attentive probes; no file holds them.
+    pub probe_heads: Option<usize>,
+    /// Blocks of the generated attentive probes, the cross-attention block included.
+    pub probe_depth: Option<usize>,
+    /// Classes of the generated view probe.
+    pub classes: Option<usize>,
+    /// Views of a multi-view probe, where its vectors do not say it.
+    pub views: Option<usize>,
+    /// Clips of each view, likewise.
+    pub clips_per_view: Option<usize>,
     /// Tokens of a clip.
-    pub tokens_per_clip: usize,
+    pub tokens_per_clip: Option<usize>,
+    #[serde(skip)]
+    path: PathBuf,
 }
 
 impl Case {
-    /// Reads and checks `case.json`.
+    /// Reads `case.json` and checks what does not depend on the probes.
     ///
     /// # Errors
     /// [`ExportError::Read`], [`ExportError::Settings`].
@@ -58,29 +63,46 @@ impl Case {
             message,
             path: path.to_owned(),
         };
-        let case: Self = serde_json::from_str(&text).map_err(|e| wrong(e.to_string()))?;
-        if !(1..=10_000).contains(&case.classes) {
-            return Err(wrong(format!(
-                "classes: expected 1 to 10000, found {}",
-                case.classes
-            )));
+        let mut case: Self = serde_json::from_str(&text).map_err(|e| wrong(e.to_string()))?;
+        case.path = path.to_owned();
+        for (key, value) in [
+            ("classes", case.classes),
+            ("views", case.views),
+            ("clips_per_view", case.clips_per_view),
+        ] {
+            if let Some(value) = value.filter(|value| !(1..=10_000).contains(value)) {
+                return Err(wrong(format!("{key}: expected 1 to 10000, found {value}")));
+            }
         }
-        case.recipe().check().map_err(|e| wrong(e.to_string()))?;
-        if case.tokens_per_clip != case.tokens() {
-            let message = format!(
-                "tokens_per_clip: expected {} for {} frames of {}x{}, found {}",
-                case.tokens(),
-                case.frames,
-                case.width,
-                case.height,
-                case.tokens_per_clip
-            );
+        if [case.frames, case.height, case.width]
+            .iter()
+            .any(|&n| n > 4096)
+        {
+            let found = format!("{} frames of {}x{}", case.frames, case.width, case.height);
+            let message = format!("frames, height and width: expected at most 4096, found {found}");
             return Err(wrong(message));
         }
-        Ok(case)
+        case.recipe([(VIEW.to_owned(), RecipeHead::least())].into())?;
+        let tokens = case.tokens();
+        match case.tokens_per_clip {
+            Some(found) if found != tokens => Err(wrong(format!(
+                "tokens_per_clip: expected {tokens} for {} frames of {}x{}, found {found}",
+                case.frames, case.width, case.height,
+            ))),
+            _ => Ok(case),
+        }
     }
 
-    fn encoder(&self) -> Encoder {
+    pub(super) fn wrong(&self, message: impl Into<String>) -> ExportError {
+        ExportError::Settings {
+            what: "parity case",
+            message: message.into(),
+            path: self.path.clone(),
+        }
+    }
+
+    /// The encoder's sizes. Frames and pixels beyond the last whole tubelet are dropped.
+    pub fn encoder(&self) -> Encoder {
         Encoder {
             family: "vjepa2".to_owned(),
             dim: self.dim,
@@ -96,32 +118,19 @@ impl Case {
         }
     }
 
-    /// Tokens of a clip. Frames and pixels beyond the last whole tubelet are dropped.
+    /// Tokens of a clip.
     pub fn tokens(&self) -> usize {
         self.encoder().tokens()
     }
 
-    /// A recipe with these sizes.
-    pub fn recipe(&self) -> Recipe {
+    /// A recipe with these sizes and heads.
+    ///
+    /// # Errors
+    /// [`ExportError::Settings`] naming the first key that is wrong.
+    pub fn recipe(&self, heads: BTreeMap<String, RecipeHead>) -> Result<Recipe, ExportError> {
         let encoder = self.encoder();
-        let head = |segments, output| RecipeHead {
-            segments,
-            probe: ProbeKind::Attentive,
-            heads: Some(self.probe_heads),
-            depth: Some(self.probe_depth),
-            slots: None,
-            output,
-        };
-        let labels: Vec<String> = (0..self.classes).map(|i| format!("class {i}")).collect();
-        let lvef = HeadOutput::Regression {
-            unit: "z".to_owned(),
-            mean: 0.0,
-            std: 1.0,
-            required_views: labels.clone(),
-            range: [-1e6, 1e6],
-        };
         let (width_px, height_px) = (encoder.width_px as u32, encoder.height_px as u32);
-        Recipe {
+        let recipe = Recipe {
             format: FORMAT,
             id: "parity".to_owned(),
             card: Card {
@@ -146,19 +155,16 @@ impl Case {
                 orientation: "none: inputs are generated".to_owned(),
             },
             view: ViewRule { threshold: 0.0 },
-            heads: [
-                (
-                    VIEW.to_owned(),
-                    head(1, HeadOutput::Classification { labels }),
-                ),
-                (LVEF.to_owned(), head(2, lvef)),
-            ]
-            .into(),
+            heads,
             limits: Limits {
                 population: "none".to_owned(),
                 min_fps: 8.0,
                 max_fps: 240.0,
             },
+        };
+        match recipe.check() {
+            Ok(()) => Ok(recipe),
+            Err(error) => Err(self.wrong(error.to_string())),
         }
     }
 
@@ -172,6 +178,22 @@ impl Case {
         (0..encoder.tubelets())
             .map(|tubelet| Arc::new(self.tubelet(&pixels, tubelet)))
             .collect()
+    }
+
+    /// The rows of the tokens `ids` of input clip `clip`, or the id that the clip does not have.
+    ///
+    /// # Shapes
+    /// `[ids.len(), row]`, rows as in [`Case::tubelets`].
+    pub fn rows(&self, clip: usize, ids: &[usize]) -> Result<Vec<f32>, usize> {
+        let (block, row) = (self.encoder().tokens_per_tubelet(), self.encoder().row());
+        let tubelets = self.tubelets(clip);
+        let mut rows = Vec::with_capacity(ids.len() * row);
+        for &id in ids {
+            let start = id % block * row;
+            let tubelet = tubelets.get(id / block).ok_or(id)?;
+            rows.extend_from_slice(tubelet.get(start..start + row).ok_or(id)?);
+        }
+        Ok(rows)
     }
 
     fn tubelet(&self, pixels: &[f32], tubelet: usize) -> Vec<f32> {
@@ -208,10 +230,13 @@ mod tests {
             frames: 5,
             height: 40,
             width: 50,
-            probe_heads: 1,
-            probe_depth: 1,
-            classes: 2,
-            tokens_per_clip: 12,
+            probe_heads: None,
+            probe_depth: None,
+            classes: None,
+            views: None,
+            clips_per_view: None,
+            tokens_per_clip: None,
+            path: PathBuf::new(),
         }
     }
 
@@ -219,7 +244,6 @@ mod tests {
     fn rest_frames_and_pixels_are_dropped() {
         let case = case();
         assert_eq!(case.tokens(), 12);
-        case.recipe().check().unwrap();
         let tubelets = case.tubelets(0);
         assert_eq!(tubelets.len(), 2);
         assert!(tubelets.iter().all(|block| block.len() == 6 * 1536));

@@ -60,7 +60,7 @@ impl Row {
         }
     }
 
-    fn failed(output: &str, note: String) -> Self {
+    pub(super) fn failed(output: &str, note: String) -> Self {
         Self {
             output: output.to_owned(),
             max_abs: None,
@@ -155,7 +155,7 @@ pub(super) fn compare_tokens(
     found: &[f32],
     [tokens, dim]: [usize; 2],
     expected: Result<ArrayD<f32>, String>,
-    index: Option<Result<Vec<i64>, String>>,
+    index: Option<(&str, Result<Vec<i64>, String>)>,
 ) -> Row {
     if found.len() != tokens * dim {
         let note = format!("the engine gave {} values of {}", found.len(), tokens * dim);
@@ -163,11 +163,11 @@ pub(super) fn compare_tokens(
     }
     let rows: Result<Vec<usize>, String> = match index {
         None => Ok((0..tokens).collect()),
-        Some(index) => index.and_then(|index| {
+        Some((name, index)) => index.and_then(|index| {
             let place = |&row: &i64| {
                 let place = usize::try_from(row).ok().filter(|&row| row < tokens);
                 place.ok_or_else(|| {
-                    format!("token_index: expected 0 to {}, found {row}", tokens - 1)
+                    format!("{name}: expected 0 to {}, found {row}", tokens.max(1) - 1)
                 })
             };
             index.iter().map(place).collect()
@@ -254,18 +254,36 @@ mod tests {
     fn an_index_picks_rows_and_one_outside_fails() {
         let tokens = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
         let picked = array(&[1, 2, 2], &[5.0, 6.0, 1.0, 2.0]);
-        let row = compare_tokens("o", &tokens, [3, 2], picked.clone(), Some(Ok(vec![2, 0])));
+        let row = compare_tokens(
+            "o",
+            &tokens,
+            [3, 2],
+            picked.clone(),
+            Some(("index", Ok(vec![2, 0]))),
+        );
         assert_eq!(row.status, Status::Pass);
-        let row = compare_tokens("o", &tokens, [3, 2], picked.clone(), Some(Ok(vec![2, 3])));
+        let row = compare_tokens(
+            "o",
+            &tokens,
+            [3, 2],
+            picked.clone(),
+            Some(("index", Ok(vec![2, 3]))),
+        );
         assert_eq!(row.status, Status::Fail);
-        let row = compare_tokens("o", &tokens, [3, 2], picked, Some(Ok(vec![2, -1])));
+        let row = compare_tokens(
+            "o",
+            &tokens,
+            [3, 2],
+            picked,
+            Some(("index", Ok(vec![2, -1]))),
+        );
         assert_eq!(row.status, Status::Fail);
         let none = compare_tokens(
             "o",
             &tokens,
             [3, 2],
             array(&[1, 0, 2], &[]),
-            Some(Ok(vec![])),
+            Some(("index", Ok(vec![]))),
         );
         assert_eq!(none.status, Status::Fail);
     }

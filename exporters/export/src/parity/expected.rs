@@ -2,7 +2,7 @@
 
 use crate::error::ExportError;
 use crate::input::check_regular;
-use ndarray::{ArrayD, Ix1, IxDyn};
+use ndarray::{ArrayD, IxDyn};
 use ndarray_npy::{NpzReader, ReadNpyError, ReadNpzError};
 use std::fs::File;
 use std::path::Path;
@@ -55,14 +55,23 @@ impl Expected {
         array.map_err(|e| format!("expected.npz: {e}"))
     }
 
+    /// A list of 64-bit or 32-bit integers; further dimensions of length 1 do not count.
     pub(super) fn integers(&mut self, name: &str) -> Result<Vec<i64>, String> {
-        let array: ArrayD<i64> = self
-            .arrays
-            .by_name(name)
-            .map_err(|e| format!("expected.npz, {name}: {e}"))?;
-        let array = array
-            .into_dimensionality::<Ix1>()
-            .map_err(|e| format!("{name}: {e}"))?;
-        Ok(array.to_vec())
+        if !self.has(name) {
+            return Err(format!("expected.npz lacks {name}"));
+        }
+        let array = match self.arrays.by_name::<_, IxDyn>(name) {
+            Err(ReadNpzError::Npy(ReadNpyError::WrongDescriptor(_))) => self
+                .arrays
+                .by_name(name)
+                .map(|narrow: ArrayD<i32>| narrow.mapv(i64::from)),
+            array => array,
+        };
+        let array: ArrayD<i64> = array.map_err(|e| format!("expected.npz, {name}: {e}"))?;
+        if array.shape().iter().filter(|&&length| length != 1).count() > 1 {
+            let shape = array.shape();
+            return Err(format!("{name}: expected one list, found shape {shape:?}"));
+        }
+        Ok(array.iter().copied().collect())
     }
 }

@@ -1,11 +1,17 @@
 //! Checkpoints in, packages out, seen from outside.
 
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod multi_view;
 #[cfg(test)]
 mod package;
 #[cfg(test)]
 mod parity;
+#[cfg(test)]
+mod parity_files;
 #[cfg(test)]
 mod probes;
 #[cfg(test)]
@@ -18,5 +24,9 @@ mod safetensors;
 mod scaler;
 #[cfg(test)]
 mod strictness;
+#[cfg(test)]
+mod variant_model;
+#[cfg(test)]
+mod variants;
 #[cfg(test)]
 mod writer;

@@ -3,6 +3,7 @@
 use crate::writer::{
     encoder_state, probe_file, probe_state, save, tiny_recipe, training_checkpoint,
 };
+use echocart_core::config::PackageConfig;
 use echocart_core::manifest::{LVEF, Trained, VIEW};
 use echocart_core::package::Package;
 use echocart_export::{ExportError, ExportReport, ExportRequest, WeightSource, export};
@@ -55,7 +56,7 @@ fn a_package_opens_and_two_exports_are_the_same_bytes() {
     let report = quiet(&generated(&a)).unwrap();
     quiet(&generated(&b)).unwrap();
     assert_eq!(files(&a), files(&b));
-    let package = Package::open(&a, true).unwrap();
+    let package = Package::open(&a, &PackageConfig::ANY).unwrap();
     assert_eq!(package.hash, report.hash);
     assert_eq!(package.manifest, report.manifest);
     assert_eq!(package.manifest.checkpoint.source, "generated:tag");
@@ -122,7 +123,10 @@ fn only_a_package_is_replaced_and_only_when_asked() {
     assert_eq!(files(&out), before);
     request.replace = true;
     let report = quiet(&request).unwrap();
-    assert_eq!(Package::open(&out, true).unwrap().hash, report.hash);
+    assert_eq!(
+        Package::open(&out, &PackageConfig::ANY).unwrap().hash,
+        report.hash
+    );
     assert_eq!(report.manifest.id, "other");
 
     let other = dir.path().join("other");
@@ -257,7 +261,12 @@ fn a_package_that_lost_a_file_is_replaced() {
     std::fs::remove_file(request.out_dir.join("encoder.fp32.weights")).unwrap();
     request.replace = true;
     quiet(&request).unwrap();
-    assert_eq!(Package::open(&request.out_dir, true).unwrap().hash, hash);
+    assert_eq!(
+        Package::open(&request.out_dir, &PackageConfig::ANY)
+            .unwrap()
+            .hash,
+        hash
+    );
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The parity run, over an engine that answers from a table.
 
+use echocart_core::config::PackageConfig;
 use echocart_core::engine::{Engine, EngineError, EngineInfo};
 use echocart_core::package::Package;
 use echocart_export::ExportError;
@@ -20,6 +21,7 @@ const CASE: &str = r#"{"tag": "t", "dim": 16, "depth": 1, "heads": 2, "mlp_ratio
 
 struct Table {
     clips: Vec<Vec<Arc<Vec<f32>>>>,
+    kept: Option<Vec<usize>>,
 }
 
 fn head_output(name: &str, clips: usize) -> Vec<f32> {
@@ -31,11 +33,19 @@ fn token_output() -> Vec<f32> {
     (0..64).map(|i| i as f32).collect()
 }
 
+/// What the table gives for kept tokens: the first value of their rows, over a whole token.
+fn kept_output(clip: usize, keep: &[usize]) -> Vec<f32> {
+    let pixels = generator::clip("t", clip, 4, 16, 32);
+    let first = |&id: &usize| pixels[id / 2 * 2 * 512 + id % 2 * 16];
+    keep.iter().map(first).flat_map(|v| [v; 16]).collect()
+}
+
 impl Engine for Table {
     fn info(&self) -> EngineInfo {
         EngineInfo {
             provider: "TABLE".to_owned(),
             library: "none".to_owned(),
+            ..EngineInfo::default()
         }
     }
     fn slots(&self) -> usize {
@@ -45,28 +55,42 @@ impl Engine for Table {
         self.clips[slot] = tubelets.to_vec();
         Ok(())
     }
-    fn encode_kept(&mut self, _: &[f32], _: &[usize], slot: usize) -> Result<(), EngineError> {
-        Err(EngineError::EmptySlot { slot })
+    fn encode_kept(&mut self, rows: &[f32], ids: &[usize], slot: usize) -> Result<(), EngineError> {
+        assert_eq!(rows.len(), ids.len() * 1536);
+        self.clips[slot] = rows
+            .chunks(1536)
+            .map(|row| Arc::new(row.to_vec()))
+            .collect();
+        self.kept = Some(ids.to_vec());
+        Ok(())
     }
     fn multi_view_head(
         &mut self,
-        _: &str,
-        _: &[usize],
+        name: &str,
+        places: &[usize],
         slots: &[usize],
-        _: &mut Vec<f32>,
+        out: &mut Vec<f32>,
     ) -> Result<(), EngineError> {
-        Err(EngineError::EmptySlot { slot: slots[0] })
+        assert_eq!(places, slots);
+        let sum: usize = places.iter().map(|place| 10usize.pow(*place as u32)).sum();
+        *out = head_output(name, sum);
+        Ok(())
     }
     fn head(&mut self, name: &str, slots: &[usize], out: &mut Vec<f32>) -> Result<(), EngineError> {
         assert!(slots.iter().enumerate().all(|(i, &slot)| i == slot));
-        *out = head_output(name, slots.len());
+        let kept = self.kept.as_ref().map_or(0, Vec::len);
+        *out = head_output(name, slots.len() + 100 * kept);
         Ok(())
     }
     fn tokens(&mut self, slot: usize, out: &mut Vec<f32>) -> Result<(), EngineError> {
-        assert_eq!(slot, 0);
-        let first = generator::clip("t", 0, 4, 16, 32);
-        assert_eq!(self.clips[0][0][0], first[0]);
-        assert_eq!(self.clips[0][1][1536], first[2 * 512 + 16]);
+        let clip = &self.clips[slot];
+        if self.kept.is_some() {
+            *out = clip.iter().flat_map(|row| [row[0]; 16]).collect();
+            return Ok(());
+        }
+        let first = generator::clip("t", slot, 4, 16, 32);
+        assert_eq!(clip[0][0], first[0]);
+        assert_eq!(clip[1][1536], first[2 * 512 + 16]);
         *out = token_output();
         Ok(())
     }
@@ -103,7 +127,7 @@ fn report(arrays: &Arrays, indices: &[(&str, Vec<i64>)]) -> ParityReport {
     let dir = TempDir::new().unwrap();
     write(dir.path(), arrays, indices);
     let mut make = |package: &Path| {
-        Package::open(package, true).map_err(|e| e.to_string())?;
+        Package::open(package, &PackageConfig::ANY).map_err(|e| e.to_string())?;
         Ok(table())
     };
     run(dir.path(), &mut make, &mut |_, _, _| {
@@ -114,7 +138,8 @@ fn report(arrays: &Arrays, indices: &[(&str, Vec<i64>)]) -> ParityReport {
 
 fn table() -> Box<dyn Engine> {
     Box::new(Table {
-        clips: vec![Vec::new(); 2],
+        clips: vec![Vec::new(); 4],
+        kept: None,
     })
 }
 
@@ -129,9 +154,11 @@ fn statuses(report: &ParityReport) -> Vec<(&str, Status)> {
 #[test]
 fn equal_outputs_pass_and_unknown_ones_are_not_checked() {
     let mut arrays = right();
-    arrays.insert("rvsp_z_4slot", (vec![1, 1], vec![0.0]));
-    arrays.insert("tokens_kept_clip0", (vec![1, 2, 16], vec![0.0; 32]));
-    let report = report(&arrays, &[("keep", vec![0, 2])]);
+    arrays.insert("rvsp_z_4slots_mean", (vec![1, 1], vec![0.0]));
+    arrays.insert("view_logits_3clip", (vec![1, 3], vec![0.0; 3]));
+    arrays.insert("view_z_1clip", (vec![1, 1], vec![0.0]));
+    arrays.insert("mystery", (vec![1], vec![0.0]));
+    let report = report(&arrays, &[]);
     assert!(report.passed());
     let expected = [
         ("tokens_clip0", Status::Pass),
@@ -139,12 +166,102 @@ fn equal_outputs_pass_and_unknown_ones_are_not_checked() {
         ("view_logits_2clip", Status::Pass),
         ("lvef_z_1clip", Status::Pass),
         ("lvef_z_2clip", Status::Pass),
-        ("rvsp_z_4slot", Status::NotChecked),
-        ("tokens_kept_clip0", Status::NotChecked),
+        ("mystery", Status::NotChecked),
+        ("rvsp_z_4slots_mean", Status::NotChecked),
+        ("view_logits_3clip", Status::NotChecked),
+        ("view_z_1clip", Status::NotChecked),
     ];
     assert_eq!(statuses(&report), expected);
     assert_eq!(report.sources["encoder"], "generated:t");
+    assert_eq!(report.sources["view"], "generated:t");
     assert_eq!(report.engine, "TABLE, none");
+}
+
+#[test]
+fn kept_tokens_enter_by_their_rows_and_come_after_the_whole_clips() {
+    let keep = [3usize, 0];
+    let ids: Vec<i64> = keep.iter().map(|&id| id as i64).collect();
+    let mut arrays = right();
+    arrays.insert("tokens_kept_clip0", (vec![1, 2, 16], kept_output(0, &keep)));
+    arrays.insert("tokens_kept_clip1", (vec![1, 2, 16], kept_output(1, &keep)));
+    let kept = |name| (vec![1, head_output(name, 0).len()], head_output(name, 202));
+    arrays.insert("view_logits_kept_2clip", kept("view"));
+    arrays.insert("lvef_z_kept_2clip", kept("lvef"));
+    let whole = report(&arrays, &[("keep", ids.clone())]);
+    assert!(whole.passed(), "{:?}", whole.rows);
+    let names: Vec<&str> = whole.rows[5..]
+        .iter()
+        .map(|row| row.output.as_str())
+        .collect();
+    let expected = [
+        "tokens_kept_clip0",
+        "tokens_kept_clip1",
+        "view_logits_kept_2clip",
+        "lvef_z_kept_2clip",
+    ];
+    assert_eq!(names, expected);
+    assert!(whole.rows.iter().all(|row| row.status == Status::Pass));
+
+    arrays.insert("tokens_kept_clip0", (vec![1, 1, 16], kept_output(0, &[0])));
+    arrays.remove("tokens_kept_clip1");
+    let index = ("kept_token_index", vec![1]);
+    assert!(report(&arrays, &[("keep", ids.clone()), index]).passed());
+    for (keep, note) in [
+        (None, "expected.npz lacks keep"),
+        (Some(vec![4]), "keep: expected ids of 0 to 3"),
+        (Some(vec![-1]), "keep: expected ids of 0 to 3"),
+        (Some(vec![]), "keep: expected ids of 0 to 3"),
+    ] {
+        let keep: Vec<(&str, Vec<i64>)> = keep.map(|ids| ("keep", ids)).into_iter().collect();
+        let failed = report(&arrays, &keep);
+        let rows = failed.rows.iter().filter(|row| row.output.contains("kept"));
+        assert!(rows.clone().count() == 3 && !failed.passed());
+        for row in rows {
+            assert_eq!(row.note.as_deref(), Some(note));
+        }
+    }
+}
+
+#[test]
+fn a_list_of_kept_tokens_without_their_outputs_fails() {
+    let report = report(&right(), &[("keep", vec![0])]);
+    let last = report.rows.last().unwrap();
+    assert_eq!(
+        (last.output.as_str(), last.status),
+        ("tokens_kept_clip0", Status::Fail)
+    );
+}
+
+#[test]
+fn slots_of_a_generated_multi_view_probe_are_given_by_their_names() {
+    let value = |sum: usize| (vec![1, 1], vec![sum as f32]);
+    let mut arrays = right();
+    arrays.insert("rvsp_z_4slot", value(1111));
+    arrays.insert("rvsp_z_view0_only", value(11));
+    arrays.insert("rvsp_z_view1_only", value(1100));
+    arrays.insert("rvsp_z_slot1_missing", value(1101));
+    let four = report(&arrays, &[]);
+    let slots = &four.rows[5..];
+    let names: Vec<&str> = slots.iter().map(|row| row.output.as_str()).collect();
+    let expected = [
+        "rvsp_z_4slot",
+        "rvsp_z_slot1_missing",
+        "rvsp_z_view0_only",
+        "rvsp_z_view1_only",
+    ];
+    assert_eq!(names, expected);
+    assert!(
+        slots.iter().all(|row| row.status == Status::Pass),
+        "{slots:?}"
+    );
+    assert_eq!(four.sources["rvsp"], "generated:t");
+
+    arrays.insert("rvsp_z_view0_only", value(1100));
+    assert!(!report(&arrays, &[]).passed());
+    arrays.remove("rvsp_z_4slot");
+    let missing = report(&arrays, &[]);
+    assert!(missing.rows.iter().any(|row| row.output == "rvsp_z_4slot"));
+    assert!(!missing.passed());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Probes that average the tokens, against the same arithmetic in double precision.
 
 use crate::writer::{RECIPE, probe_file, probe_state, save, state, tiny_recipe};
+use echocart_core::config::PackageConfig;
 use echocart_core::engine::Engine;
 use echocart_core::manifest::{LVEF, VIEW};
 use echocart_core::package::Package;
@@ -31,6 +32,7 @@ fn probe(kind: ProbeKind, name: &str) -> Probe {
         hidden: HIDDEN,
         last,
         outputs,
+        places: None,
     }
 }
 
@@ -143,7 +145,7 @@ fn averaging_probes_give_the_numbers_of_the_formula() {
         let report = export(&request, &mut |_, _, _| ControlFlow::Continue(())).unwrap();
         let head = &report.manifest.heads[VIEW];
         assert_eq!((head.classifier_index, head.depth, head.heads), (1, 0, 1));
-        let package = Package::open(&report.dir, true).unwrap();
+        let package = Package::open(&report.dir, &PackageConfig::ANY).unwrap();
         let mut engine = OrtEngine::open(&library, &package, "fp32", 1).unwrap();
         let sizes = &request.recipe.encoder;
         let clips: Vec<Vec<f32>> = (0..2)

@@ -1,9 +1,12 @@
 //! Every recipe of the repository loads, and a wrong one names its key.
 
 use crate::writer::RECIPE;
-use echocart_core::manifest::{HeadOutput, Trained};
+use echocart_core::config::PackageConfig;
+use echocart_core::manifest::{Mask, Trained};
 use echocart_core::package::Package;
-use echocart_export::{ExportError, ExportRequest, Recipe, WeightSource, export, layout};
+use echocart_export::{
+    ExportError, ExportRequest, Recipe, RecipeOutput, WeightSource, export, layout,
+};
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -38,10 +41,10 @@ fn the_demo_recipe_says_what_it_is() {
         assert!(recipe.card.text.replace('\n', " ").contains(word), "{word}");
     }
     assert_eq!(recipe.view.threshold, 0.0);
-    let HeadOutput::Classification { labels } = &recipe.heads["view"].output else {
+    let RecipeOutput::Classification { labels } = &recipe.heads["view"].output else {
         panic!("view is no classification")
     };
-    let HeadOutput::Regression { required_views, .. } = &recipe.heads["lvef"].output else {
+    let RecipeOutput::Regression { required_views, .. } = &recipe.heads["lvef"].output else {
         panic!("lvef is no regression")
     };
     assert_eq!(labels.len(), 13);
@@ -79,6 +82,145 @@ fn a_wrong_recipe_names_its_key() {
         let error = refused(from, to);
         assert!(error.contains(key), "{error}");
     }
+}
+
+/// Every way to a key of `table`, and the text of `root` without that key.
+fn without_each_key(root: &toml::Table) -> Vec<(Vec<String>, String)> {
+    fn paths(value: &toml::Value, path: &[String], all: &mut Vec<Vec<String>>) {
+        let mut visit = |part: String, value: &toml::Value, is_key: bool| {
+            let path = [path, &[part]].concat();
+            if is_key {
+                all.push(path.clone());
+            }
+            paths(value, &path, all);
+        };
+        match value {
+            toml::Value::Table(table) => {
+                table
+                    .iter()
+                    .for_each(|(key, value)| visit(key.clone(), value, true));
+            }
+            toml::Value::Array(items) => {
+                let items = items.iter().enumerate();
+                items.for_each(|(index, value)| visit(index.to_string(), value, false));
+            }
+            _ => {}
+        }
+    }
+    fn remove(value: &mut toml::Value, path: &[String]) {
+        match (value, path) {
+            (toml::Value::Table(table), [key]) => drop(table.remove(key)),
+            (toml::Value::Table(table), [key, rest @ ..]) => remove(&mut table[key.as_str()], rest),
+            (toml::Value::Array(items), [index, rest @ ..]) => {
+                remove(&mut items[index.parse::<usize>().unwrap()], rest);
+            }
+            _ => panic!("no such path"),
+        }
+    }
+    let root = toml::Value::Table(root.clone());
+    let mut all = Vec::new();
+    paths(&root, &[], &mut all);
+    let text = |path: Vec<String>| {
+        let mut edited = root.clone();
+        remove(&mut edited, &path);
+        (path, toml::to_string(&edited).unwrap())
+    };
+    all.into_iter().map(text).collect()
+}
+
+#[test]
+fn no_key_of_a_recipe_can_be_left_out() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let path = dir.path().join("without.toml");
+    for name in ["echojepa-l.toml", "echojepa-l-rvsp.toml"] {
+        let text = std::fs::read_to_string(recipes().join(name)).unwrap();
+        let whole: toml::Table = text.parse().unwrap();
+        let edits = without_each_key(&whole);
+        assert!(edits.len() > 60, "{}", edits.len());
+        for (key, text) in edits {
+            let dotted = key.join(".");
+            if ["heads.lvef", "heads.rvsp"].contains(&dotted.as_str()) {
+                continue;
+            }
+            std::fs::write(&path, text).unwrap();
+            let error = Recipe::open(&path).expect_err(&dotted).to_string();
+            let last = key.last().unwrap();
+            let named = error.contains(&format!("`{last}`"))
+                || error.contains(&format!("{last}: expected"))
+                || error.contains(&format!("{last}.slots"))
+                || dotted.ends_with(".slots") && error.contains("heads.rvsp.segments");
+            assert!(named, "{dotted}: {error}");
+        }
+    }
+}
+
+/// The clip's span is stated where the rate is, since frames x rate is easily taken for it.
+#[test]
+fn every_recipe_says_the_span_of_a_clip_beside_its_rate() {
+    for entry in std::fs::read_dir(recipes()).unwrap() {
+        let path = entry.unwrap().path();
+        let recipe = Recipe::open(&path).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let line = text
+            .lines()
+            .find(|line| line.starts_with("rate_hz = "))
+            .unwrap();
+        let span = (recipe.encoder.frames - 1) as f64 / recipe.sampling.rate_hz;
+        let words = format!("{} frames span {span} s", recipe.encoder.frames);
+        assert!(line.contains(&words), "{}: {line}", path.display());
+    }
+}
+
+#[test]
+fn the_echojepa_recipes_state_the_mask_of_their_training() {
+    let mut boxes_of = Vec::new();
+    for name in [
+        "echojepa-l.toml",
+        "echojepa-l-scratch.toml",
+        "echojepa-l-vmix22m.toml",
+        "echojepa-l-rvsp.toml",
+        "echojepa-g.toml",
+    ] {
+        let recipe = Recipe::open(&recipes().join(name)).unwrap();
+        let Mask::Boxes { boxes, .. } = &recipe.preprocess.mask else {
+            panic!("{name} states no mask")
+        };
+        assert!(recipe.card.text.contains("other layout"), "{name}");
+        boxes_of.push(boxes.clone());
+    }
+    assert!(boxes_of.windows(2).all(|pair| pair[0] == pair[1]));
+    let kept = |x: u32, y: u32| {
+        let inside = |b: &[f64; 4]| {
+            let edge = |fraction: f64, side: u32| ((fraction * f64::from(side)) as u32).min(side);
+            (edge(b[0], 640)..edge(b[0] + b[2], 640)).contains(&x)
+                && (edge(b[1], 480)..edge(b[1] + b[3], 480)).contains(&y)
+        };
+        !boxes_of[0].iter().any(inside)
+    };
+    for (rows, columns) in [
+        (35..96, 220..420),
+        (96..124, 150..495),
+        (124..144, 130..495),
+        (144..235, 90..495),
+        (235..244, 90..510),
+        (244..254, 90..525),
+        (254..264, 90..550),
+        (264..297, 77..550),
+        (297..326, 60..550),
+        (326..345, 60..535),
+        (345..390, 105..525),
+    ] {
+        for y in rows {
+            for x in 0..640 {
+                assert_eq!(kept(x, y), columns.contains(&x), "{x}, {y}");
+            }
+        }
+    }
+    assert!(
+        (0..35)
+            .chain(390..480)
+            .all(|y| (0..640).all(|x| !kept(x, y)))
+    );
 }
 
 #[track_caller]
@@ -137,7 +279,12 @@ fn the_large_recipes_export_at_a_depth_of_one() {
             replace: false,
         };
         let report = export(&request, &mut |_, _, _| ControlFlow::Continue(())).unwrap();
-        assert_eq!(Package::open(&report.dir, true).unwrap().hash, report.hash);
+        assert_eq!(
+            Package::open(&report.dir, &PackageConfig::ANY)
+                .unwrap()
+                .hash,
+            report.hash
+        );
     }
 }
 

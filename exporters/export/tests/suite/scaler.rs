@@ -1,7 +1,12 @@
 //! Mean and standard deviation from pickles that nobody executes.
 
-use echocart_export::{ExportError, read_scaler};
+use crate::writer::RECIPE;
+use echocart_export::{
+    ExportError, ExportRequest, Recipe, RecipeOutput, WeightSource, export, read_scaler,
+};
 use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -40,6 +45,122 @@ fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
 
 fn plain() -> Vec<u8> {
     std::fs::read(data("sklearn-1.8.0-p4.pkl")).unwrap()
+}
+
+const NUMBERS: &str = "mean = 57.06                # bowang-lab/EchoJEPA@70a8a7a, LVEF inference \
+                       config\nstd = 11.33                 # likewise\n";
+
+fn recipe(numbers: &str) -> Result<Recipe, ExportError> {
+    assert!(RECIPE.contains(NUMBERS));
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("recipe.toml");
+    std::fs::write(&path, RECIPE.replace(NUMBERS, numbers)).unwrap();
+    Recipe::open(&path)
+}
+
+fn scalers(head: &str, file: &str) -> BTreeMap<String, PathBuf> {
+    [(head.to_owned(), data(file))].into()
+}
+
+#[test]
+fn a_recipe_takes_mean_and_std_from_a_scaler_that_it_asks_for() {
+    let recipe = recipe("scaler = \"file\"\n").unwrap();
+    let dir = TempDir::new().unwrap();
+    let export = |recipe: &Recipe| {
+        let source = WeightSource::Generated("t".to_owned());
+        let request = ExportRequest {
+            recipe: recipe.clone(),
+            encoder: source.clone(),
+            probes: ["view", "lvef"]
+                .map(|name| (name.to_owned(), source.clone()))
+                .into(),
+            out_dir: dir.path().join("p"),
+            replace: false,
+        };
+        export(&request, &mut |_, _, _| ControlFlow::Continue(()))
+    };
+    let error = export(&recipe).unwrap_err().to_string();
+    let expected = "heads.lvef.output.scaler: expected a scaler file for the head, found none";
+    assert!(error.contains(expected), "{error}");
+    let files = scalers("lvef", "sklearn-1.5.2-p2.pkl");
+    let manifest = export(&recipe.with_scalers(&files).unwrap())
+        .unwrap()
+        .manifest;
+    let text = toml::to_string(&manifest.heads["lvef"]).unwrap();
+    assert!(
+        text.contains(&format!("mean = {MEAN}\nstd = {STD}\n")),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_scaler_that_contradicts_the_recipe_names_both_numbers() {
+    let files = scalers("lvef", "sklearn-1.8.0-p4.pkl");
+    let same = recipe(&format!("mean = {MEAN}\nstd = {STD}\n")).unwrap();
+    let taken = same.clone().with_scalers(&files).unwrap();
+    assert_eq!(same, taken);
+    for (numbers, part, stated, found) in [
+        (format!("mean = 56.7\nstd = {STD}\n"), "mean", 56.7, MEAN),
+        (format!("mean = {MEAN}\nstd = 13.1\n"), "std", 13.1, STD),
+    ] {
+        let error = recipe(&numbers)
+            .unwrap()
+            .with_scalers(&files)
+            .unwrap_err()
+            .to_string();
+        let expected = format!(
+            "scaler: expected the recipe's heads.lvef.output.{part} = {stated}, found {found} ("
+        );
+        assert!(
+            error.starts_with(&expected) && error.ends_with("p4.pkl)"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_recipe_says_both_numbers_or_that_they_come_from_a_file() {
+    for (numbers, expected) in [
+        ("", "heads.lvef.output.mean: expected a number, or scaler"),
+        (
+            "std = 1.0\n",
+            "heads.lvef.output.mean: expected a number, or scaler",
+        ),
+        (
+            "mean = 1.0\n",
+            "heads.lvef.output.std: expected a number, or scaler",
+        ),
+        (
+            "mean = 1.0\nscaler = \"file\"\n",
+            "heads.lvef.output.scaler: expected no such key",
+        ),
+        ("scaler = \"sklearn\"\n", "sklearn"),
+        ("mean = 1.0\nstd = 0.0\n", "heads.lvef.mean/std"),
+    ] {
+        let error = recipe(numbers).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn a_scaler_is_for_a_regression_head_and_a_regular_file() {
+    let recipe = recipe("scaler = \"file\"\n").unwrap();
+    for head in ["view", "rvsp", ""] {
+        let files = scalers(head, "sklearn-1.8.0-p4.pkl");
+        let error = recipe.clone().with_scalers(&files).unwrap_err().to_string();
+        let expected =
+            format!("scaler: expected the name of a regression head of the recipe, found {head}");
+        assert_eq!(error, expected);
+    }
+    for odd in [Path::new("/dev/zero"), &data("")] {
+        let files = [("lvef".to_owned(), odd.to_owned())].into();
+        let error = recipe.clone().with_scalers(&files).unwrap_err().to_string();
+        assert!(error.contains("expected a regular file"), "{error}");
+    }
+    let RecipeOutput::Regression { mean, std, .. } = &recipe.heads["lvef"].output else {
+        panic!("lvef is no regression")
+    };
+    assert_eq!((mean, std), (&None, &None));
 }
 
 #[test]

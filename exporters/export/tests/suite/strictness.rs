@@ -147,6 +147,28 @@ fn a_file_without_the_teacher_lists_what_it_has() {
 }
 
 #[test]
+fn a_few_values_stretched_over_a_large_shape_are_refused() {
+    let error = refused_reading(|s| {
+        let stretched = tensor(s, "blocks.0.mlp.fc1.weight");
+        stretched.values.truncate(1);
+        stretched.strides.fill(0);
+    });
+    let expected = "expected at most 1 values, each stored, found shape [64, 16]";
+    assert!(error.contains(expected), "{error}");
+}
+
+#[track_caller]
+fn refused_reading(edit: impl FnOnce(&mut State)) -> String {
+    let mut state = encoder_state();
+    edit(&mut state);
+    let (_dir, path) = file(&training_checkpoint(state));
+    let mut state = read_encoder(&path, &tiny_encoder()).unwrap().state;
+    let keys: Vec<String> = state.keys().map(str::to_owned).collect();
+    let error = keys.iter().find_map(|key| state.read(key).err());
+    error.expect("refused").to_string()
+}
+
+#[test]
 fn strides_and_offsets_are_honoured() {
     let mut state = encoder_state();
     let key = "blocks.0.attn.proj.weight";

@@ -240,6 +240,7 @@ pub fn tiny_probe(name: &str) -> layout::Probe {
         hidden: 64,
         last,
         outputs,
+        places: None,
     }
 }
 

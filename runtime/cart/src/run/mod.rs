@@ -6,6 +6,7 @@ mod memory;
 mod status;
 
 use crate::cli::{PaceArg, RunArgs};
+use crate::engine;
 use crate::exit::{Because, Cause, Failure};
 use crate::serve::{self, Hub, ImageFeed};
 use capture::{Capture, CaptureEnd, CaptureSetup};
@@ -15,7 +16,7 @@ use echocart_core::config::CartConfig;
 use echocart_core::engine::Engine;
 use echocart_core::package::Package;
 use echocart_core::session::{Session, SessionSetup};
-use echocart_infer::{Library, OrtEngine, default_library_path};
+use echocart_infer::{Library, default_library_path};
 use events::EventThread;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::io::Write;
@@ -28,8 +29,6 @@ use std::time::Duration;
 
 /// How often the waiting main thread looks at the stop flag.
 const POLL: Duration = Duration::from_millis(20);
-/// Precision variant of this version.
-const VARIANT: &str = "fp32";
 /// How long the end of a stopped run may take.
 const LAST_CHANCE: Duration = Duration::from_millis(900);
 
@@ -38,15 +37,16 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let stop = stop_flag()?;
     refuse_same_file(args)?;
     let config = config(args.config.as_deref())?;
-    let package = Package::open(&args.package, config.package.allow_unsigned)
-        .map_err(|e| hint(e, &args.package))?;
-    let library = library(args.library.as_deref())?;
+    let package =
+        Package::open(&args.package, &config.package).map_err(|e| hint(e, &args.package))?;
     let options = OpenOptions {
         assume_fps: args.assume_fps,
     };
     let source = echocart_capture::open(&args.source, &options).because(Cause::Source)?;
-    let threads = config.engine.intra_op_threads;
-    let engine = OrtEngine::open(&library, &package, VARIANT, threads).because(Cause::Package)?;
+    let say = &mut |line: &str| {
+        let _ = writeln!(std::io::stdout(), "auto: {line}");
+    };
+    let engine = engine::open(&config.engine, args.library.as_deref(), &package, say)?;
     let events_file = events::create(args.events.as_deref())?;
     let dump = capture::create_dump(args.dump_frames.as_deref())?;
 
@@ -67,7 +67,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let info = source.describe();
     let engine_info = engine.info();
     let mut lines = format!(
-        "source: {} ({}), {}x{} {}, {}\npackage: {}, {} ({}), {}\nengine: {} on {}\n",
+        "source: {} ({}), {}x{} {}, {}\npackage: {}, {} ({}), {}\nsignature: {}\nengine: {}\n",
         info.name,
         info.kind,
         info.width_px,
@@ -78,8 +78,8 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
         package.manifest.encoder.words(),
         package.manifest.card.trained.as_str(),
         package.manifest.card.title,
-        engine_info.provider,
-        engine_info.library
+        package.signed,
+        engine::words(&engine_info)
     );
     match &server {
         Some(server) => lines += &format!("page: http://{}\n", server.local_address()),
@@ -93,6 +93,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
 
     let setup = SessionSetup {
         package: package.name(),
+        signed: package.signed,
         manifest: package.manifest,
         config,
         engine: Box::new(engine),
@@ -189,7 +190,8 @@ fn same_file(a: &Path, b: &Path) -> bool {
     }
 }
 
-fn config(path: Option<&Path>) -> Result<CartConfig, Failure> {
+/// Reads the configuration at `path`, or the embedded one.
+pub fn config(path: Option<&Path>) -> Result<CartConfig, Failure> {
     let Some(path) = path else {
         return CartConfig::demo().because(Cause::Usage);
     };
@@ -200,7 +202,8 @@ fn config(path: Option<&Path>) -> Result<CartConfig, Failure> {
         .map_err(|e| Failure::text(Cause::Usage, format!("config: {e} ({shown})")))
 }
 
-fn hint(error: echocart_core::package::PackageError, path: &Path) -> Failure {
+/// A package's error, with what to do about the demo's.
+pub fn hint(error: echocart_core::package::PackageError, path: &Path) -> Failure {
     let made_by_demo = path == Path::new(".echocart/packages/demo") && !path.exists();
     let hint = if made_by_demo {
         "; `cargo xtask demo` makes the demo package"

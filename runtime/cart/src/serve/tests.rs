@@ -22,6 +22,7 @@ fn state(kind: StateKind, captured: u64) -> Event {
         state: kind,
         at_nanos: 0,
         detail: String::new(),
+        degraded: None,
         counters: (kind == StateKind::Counters).then(|| Counters {
             captured,
             ..Counters::default()

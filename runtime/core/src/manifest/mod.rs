@@ -6,11 +6,15 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+mod calibration;
 mod parts;
 mod validate;
+pub use calibration::{Calibration, Domain, LvefCalibration, ViewCalibration};
 pub use parts::{
-    Golden, Mask, Measured, Precision, ProbeKind, SlotEmbedding, Slots, Tokens, Tolerance,
+    AnyTokens, Golden, Mask, Measured, Precision, ProbeKind, SlotEmbedding, Slots, Tokens,
+    Tolerance,
 };
+pub(crate) use validate::version;
 pub use validate::{ManifestError, is_plain_name};
 
 /// The manifest format this version reads and writes.
@@ -18,6 +22,7 @@ pub const FORMAT: u32 = 2;
 
 /// `package.toml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// [`FORMAT`].
@@ -49,12 +54,15 @@ pub struct Manifest {
     pub variants: BTreeMap<String, Variant>,
     /// Golden clips, by name: raw frames and what the fp32 graphs made of them.
     pub golden: BTreeMap<String, Golden>,
+    /// What labelled recordings said about a variant, by its name.
+    pub calibration: BTreeMap<String, Calibration>,
     /// Every file of the package but `package.toml` and its signature, by plain name.
     pub files: BTreeMap<String, FileEntry>,
 }
 
 /// What a person must know before using the package.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Card {
     /// One line, shown on the page all the time.
@@ -67,6 +75,7 @@ pub struct Card {
 
 /// What the weights have learnt from. Decides whether a number may be called a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Trained {
     /// Nothing: generated weights. Outputs are DEMONSTRATION.
@@ -90,6 +99,7 @@ impl Trained {
 
 /// Where the weights came from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Checkpoint {
     /// File name without folder, or `generated:TAG`.
@@ -102,6 +112,7 @@ pub struct Checkpoint {
 
 /// Sizes of the encoder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Encoder {
     /// Always `vjepa2`: ViT with three-axis rotary positions of V-JEPA 2.
@@ -160,6 +171,7 @@ impl Encoder {
 
 /// Which frames make a clip: one per grid time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Sampling {
     /// Grid rate: slot `k` is due at `k / rate_hz` seconds after the first frame.
@@ -172,6 +184,7 @@ pub struct Sampling {
 
 /// How a frame becomes the encoder's image: 8-bit steps in order, then normalisation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Preprocess {
     /// The steps in order. The last one must leave the encoder's size.
@@ -188,6 +201,7 @@ pub struct Preprocess {
 
 /// One 8-bit step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Step {
     /// Bilinear resize to a fixed size, aspect ignored.
@@ -214,6 +228,7 @@ pub enum Step {
 
 /// When the view head's answer counts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ViewRule {
     /// Probability from which the most probable label is a view; below it: UNCERTAIN.
@@ -222,6 +237,7 @@ pub struct ViewRule {
 
 /// One head.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Head {
     /// Clips it is given in live use.
@@ -245,6 +261,7 @@ pub struct Head {
 
 /// What a head gives.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum HeadOutput {
     /// Logits over `labels`.
@@ -269,6 +286,7 @@ pub enum HeadOutput {
 
 /// What the package may be used on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     /// Who, in words.
@@ -281,6 +299,7 @@ pub struct Limits {
 
 /// One precision variant.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Variant {
     /// Number format of weights and activations.
@@ -302,6 +321,7 @@ pub struct Variant {
 
 /// A file and its hash.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct FileEntry {
     /// Size in bytes.

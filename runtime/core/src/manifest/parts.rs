@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// How a probe makes one vector of the tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ProbeKind {
     /// Self-attention blocks, then cross-attention from one learned query.
@@ -27,6 +28,7 @@ impl ProbeKind {
 
 /// The places of a multi-view probe: slot = view x clips per view + clip.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Slots {
     /// Views in slot order, in words, for example `A4C colour`.
@@ -54,6 +56,7 @@ impl Slots {
 
 /// What a multi-view probe adds to the tokens of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum SlotEmbedding {
     /// One vector of the view plus one of the clip (`view_embed`, `clip_embed`).
@@ -66,6 +69,7 @@ pub enum SlotEmbedding {
 
 /// What is blackened in a frame before the model sees it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Mask {
     /// Nothing.
@@ -81,6 +85,7 @@ pub enum Mask {
 
 /// Number format of a variant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
     /// 32-bit floating point throughout.
@@ -114,6 +119,7 @@ impl Precision {
 
 /// Tokens of a clip that a variant's graphs take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum Tokens {
     /// This many, no more and no fewer: a bucket.
@@ -129,6 +135,7 @@ impl Tokens {
 
 /// The word `any`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum AnyTokens {
     /// `any`.
@@ -137,6 +144,7 @@ pub enum AnyTokens {
 
 /// Distance from the fp32 outputs on the golden clips beyond which a variant does not serve.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Tolerance {
     /// Relative RMS error of the tokens.
@@ -163,6 +171,7 @@ impl Tolerance {
 
 /// What a variant gave beside the fp32 graphs when it was made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "status", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Measured {
     /// It is the fp32 variant that the others are compared with.
@@ -193,6 +202,7 @@ pub enum Measured {
 
 /// A golden clip: raw frames with their times, and what the fp32 graphs made of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Golden {
     /// File with the frames, in the format of `--dump-frames`.

@@ -4,6 +4,7 @@ use super::{
     FORMAT, Head, HeadOutput, Manifest, Mask, Measured, Precision, ProbeKind, Slots, Step, Tokens,
     VIEW, Variant,
 };
+use crate::golden::MOST_CLIPS;
 
 /// What is wrong with a manifest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,7 +18,7 @@ pub struct ManifestError {
     pub found: String,
 }
 
-fn wrong(
+pub(super) fn wrong(
     key: impl Into<String>,
     expected: impl Into<String>,
     found: impl ToString,
@@ -35,7 +36,8 @@ fn is_sha256(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-fn version(text: &str) -> Option<[u32; 3]> {
+/// The numbers of `major.minor.patch`.
+pub(crate) fn version(text: &str) -> Option<[u32; 3]> {
     let parts: Option<Vec<u32>> = text.split('.').map(|part| part.parse().ok()).collect();
     parts?.try_into().ok()
 }
@@ -81,7 +83,8 @@ impl Manifest {
             return wrong("view.threshold", "0 to 1", self.view.threshold);
         }
         self.validate_heads()?;
-        self.validate_files()
+        self.validate_files()?;
+        self.validate_calibration()
     }
 
     fn validate_lineage(&self) -> Result<(), ManifestError> {
@@ -390,7 +393,14 @@ impl Manifest {
             }
             self.validate_variant(variant, v)?;
         }
+        if self.golden.len() > MOST_CLIPS {
+            let expected = format!("at most {MOST_CLIPS} clips");
+            return wrong("golden", expected, self.golden.len());
+        }
         for (name, golden) in &self.golden {
+            if !is_plain_name(name) || name.contains('.') {
+                return wrong("golden", "names of letters, digits, - and _", name);
+            }
             for file in [&golden.frames, &golden.expected] {
                 if !self.files.contains_key(file) {
                     return wrong(format!("golden.{name}"), "files listed in files", file);

@@ -2,17 +2,20 @@
 //!
 //! Guarantees: after the first frame of a geometry, [`Preprocessor::frame_into`] allocates nothing,
 //! locks nothing and calls no system function; on an error the block is untouched. Only pixels
-//! that survive the later steps are computed. Not offered: antialiasing (the model was trained
+//! that survive the later steps are computed. A mask's boxes are black in the image between two
+//! steps, so that a later resize blends them with their surroundings. Not offered: antialiasing (the model was trained
 //! without) and colour conversion.
 
+mod blackout;
 mod patch;
 mod resize;
 mod steps;
 
 use crate::frame::{FrameMeta, PixelFormat};
 use crate::manifest::{Encoder, ManifestError, Preprocess, Step};
+use blackout::Blackout;
 use patch::PatchWriter;
-use resize::{Stage, View};
+use resize::{Source, Stage, View};
 use steps::{Op, Size, Window};
 
 /// Longest side of a frame, in pixels.
@@ -116,6 +119,7 @@ pub enum PreprocessError {
 #[derive(Debug, Clone)]
 pub struct Preprocessor {
     steps: Vec<Step>,
+    mask: Option<Masking>,
     image: Size,
     writer: PatchWriter,
     geometry: Option<(Size, PixelFormat)>,
@@ -126,6 +130,15 @@ pub struct Preprocessor {
     line: Vec<u8>,
 }
 
+/// The mask, and where it comes in.
+#[derive(Debug, Clone)]
+struct Masking {
+    after_steps: usize,
+    /// The resize that reads the blackened image; none for the encoder's image.
+    read_by: Option<usize>,
+    blackout: Blackout,
+}
+
 impl Preprocessor {
     /// Takes steps, normalisation and sizes from a manifest.
     ///
@@ -133,6 +146,7 @@ impl Preprocessor {
     /// [`ManifestError`] for sizes no frame could be brought to.
     pub fn new(preprocess: &Preprocess, encoder: &Encoder) -> Result<Self, ManifestError> {
         steps::check(&preprocess.steps)?;
+        let mask = Blackout::new(&preprocess.mask, preprocess.steps.len())?;
         let writer = PatchWriter::new(preprocess, encoder)?;
         let image = Size {
             width_px: encoder.width_px as u32,
@@ -140,6 +154,11 @@ impl Preprocessor {
         };
         Ok(Self {
             steps: preprocess.steps.clone(),
+            mask: mask.map(|(after_steps, blackout)| Masking {
+                after_steps,
+                read_by: None,
+                blackout,
+            }),
             image,
             writer,
             geometry: None,
@@ -170,7 +189,8 @@ impl Preprocessor {
             return Ok(());
         }
         self.geometry = None;
-        let left = steps::trace(&self.steps, frame, &mut self.ops)?;
+        let mask_after = self.mask.as_ref().map(|m| m.after_steps);
+        let left = steps::trace(&self.steps, mask_after, frame, &mut self.ops)?;
         if left != self.image {
             return Err(PreprocessError::FinalSize {
                 expected_width_px: self.image.width_px,
@@ -188,13 +208,21 @@ impl Preprocessor {
             self.stages.resize_with(resizes, Stage::default);
         }
         let mut window = Window::whole(left);
-        let mut stages = self.stages[..resizes].iter_mut().rev();
+        let mut stages = self.stages[..resizes].iter_mut().enumerate().rev();
+        let mut read_by = None;
         for op in self.ops.iter().rev() {
             match *op {
                 Op::Crop { x_px, y_px } => window = window.shifted(x_px, y_px),
                 Op::Resize { from, to } => {
-                    if let Some(stage) = stages.next() {
+                    if let Some((at, stage)) = stages.next() {
                         window = stage.prepare(from, to, window, format.bytes());
+                        read_by = Some(at);
+                    }
+                }
+                Op::Blacken { size } => {
+                    if let Some(mask) = &mut self.mask {
+                        mask.read_by = read_by;
+                        mask.blackout.prepare(size, window, format.bytes());
                     }
                 }
             }
@@ -274,23 +302,38 @@ impl Preprocessor {
     ) {
         let frame = View::of_frame(pixels, stride_bytes, self.window, BYTES);
         let rows = self.image.height_px as usize;
+        let blackout = |read_by: Option<usize>| {
+            let mask = self.mask.as_ref().filter(|m| m.read_by == read_by);
+            mask.map(|m| &m.blackout)
+        };
+        let of_image = blackout(None);
         let Some((last, inner)) = self.stages[..self.used_stages].split_last_mut() else {
+            let source = Source {
+                view: frame,
+                blackout: of_image,
+            };
             for y in 0..rows {
-                self.writer
-                    .write::<BYTES>(y, frame.row(y), frame_in_tubelet, block);
+                let row = source.row(y, &mut self.line);
+                self.writer.write::<BYTES>(y, row, frame_in_tubelet, block);
             }
             return;
         };
-        let mut done: Option<&Stage> = None;
-        for stage in inner {
-            let view = done.map_or(frame, Stage::view);
-            stage.fill_image::<BYTES>(view);
-            done = Some(stage);
+        let (mut view, last_at) = (frame, inner.len());
+        for (at, stage) in inner.iter_mut().enumerate() {
+            let blackout = blackout(Some(at));
+            stage.fill_image::<BYTES>(Source { view, blackout });
+            view = stage.view();
         }
-        let view = done.map_or(frame, Stage::view);
+        let source = Source {
+            view,
+            blackout: blackout(Some(last_at)),
+        };
         last.restart();
         for y in 0..rows {
-            last.row::<BYTES>(view, y, &mut self.line);
+            last.row::<BYTES>(source, y, &mut self.line);
+            if let Some(blackout) = of_image {
+                blackout.apply(y, &mut self.line);
+            }
             self.writer
                 .write::<BYTES>(y, &self.line, frame_in_tubelet, block);
         }

@@ -6,6 +6,7 @@
 //! # Source
 //! The arithmetic of OpenCV's 8-bit `INTER_LINEAR`, found equal to it by `preprocess_opencv.rs`.
 
+use super::blackout::Blackout;
 use super::steps::{Size, Window};
 use std::ops::Range;
 
@@ -57,6 +58,7 @@ pub(super) struct Stage {
     rows: Vec<Tap>,
     upper: Line,
     lower: Line,
+    masked: Vec<u8>,
     image: Vec<u8>,
     row_bytes: usize,
 }
@@ -81,6 +83,7 @@ impl Stage {
         self.row_bytes = self.columns.len() * pixel_bytes;
         self.upper.values.resize(self.row_bytes, 0);
         self.lower.values.resize(self.row_bytes, 0);
+        self.masked.resize(width_px as usize * pixel_bytes, 0);
         Window {
             x_px,
             y_px,
@@ -112,7 +115,7 @@ impl Stage {
     }
 
     /// Computes the whole of this stage's image.
-    pub fn fill_image<const BYTES: usize>(&mut self, source: View<'_>) {
+    pub fn fill_image<const BYTES: usize>(&mut self, source: Source<'_>) {
         self.restart();
         let mut image = std::mem::take(&mut self.image);
         for (y, out) in image.chunks_exact_mut(self.row_bytes).enumerate() {
@@ -122,27 +125,55 @@ impl Stage {
     }
 
     /// Computes row `y` of this stage's image. Source rows shared with the row before are kept.
-    pub fn row<const BYTES: usize>(&mut self, source: View<'_>, y: usize, out: &mut [u8]) {
+    pub fn row<const BYTES: usize>(&mut self, source: Source<'_>, y: usize, out: &mut [u8]) {
         let tap = self.rows[y];
         if self.upper.source != Some(tap.near) {
             std::mem::swap(&mut self.upper, &mut self.lower);
         }
-        self.upper.fill::<BYTES>(source, tap.near, &self.columns);
+        let (columns, masked) = (&self.columns, &mut self.masked);
+        self.upper.fill::<BYTES>(source, tap.near, columns, masked);
         if tap.far == tap.near {
             blend(&self.upper.values, &self.upper.values, tap, out);
         } else {
-            self.lower.fill::<BYTES>(source, tap.far, &self.columns);
+            self.lower.fill::<BYTES>(source, tap.far, columns, masked);
             blend(&self.upper.values, &self.lower.values, tap, out);
         }
     }
 }
 
+/// The image a stage reads.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub view: View<'a>,
+    /// What is black in it.
+    pub blackout: Option<&'a Blackout>,
+}
+
+impl Source<'_> {
+    /// Row `y`, in `masked` where parts of it are black.
+    pub fn row<'a>(&'a self, y: usize, masked: &'a mut [u8]) -> &'a [u8] {
+        let row = self.view.row(y);
+        let Some(blackout) = self.blackout else {
+            return row;
+        };
+        masked.copy_from_slice(row);
+        blackout.apply(y, masked);
+        masked
+    }
+}
+
 impl Line {
-    fn fill<const BYTES: usize>(&mut self, source: View<'_>, row: u32, columns: &[Tap]) {
+    fn fill<const BYTES: usize>(
+        &mut self,
+        source: Source<'_>,
+        row: u32,
+        columns: &[Tap],
+        masked: &mut [u8],
+    ) {
         if self.source == Some(row) {
             return;
         }
-        let pixels = source.row(row as usize);
+        let pixels = source.row(row as usize, masked);
         for (out, tap) in self.values.chunks_exact_mut(BYTES).zip(columns) {
             let near = &pixels[tap.near as usize..][..BYTES];
             let far = &pixels[tap.far as usize..][..BYTES];

@@ -43,6 +43,7 @@ impl Window {
 pub(super) enum Op {
     Resize { from: Size, to: Size },
     Crop { x_px: u32, y_px: u32 },
+    Blacken { size: Size },
 }
 
 /// Checks the sizes that stand in the steps themselves.
@@ -71,9 +72,11 @@ pub(super) fn check(steps: &[Step]) -> Result<(), ManifestError> {
     Ok(())
 }
 
-/// Lists what the steps do to a frame of size `frame` and answers the size they leave.
+/// Lists what the steps, and a mask after `mask_after` of them, do to a frame of size `frame`, and
+/// answers the size they leave.
 pub(super) fn trace(
     steps: &[Step],
+    mask_after: Option<usize>,
     frame: Size,
     ops: &mut Vec<Op>,
 ) -> Result<Size, PreprocessError> {
@@ -87,6 +90,9 @@ pub(super) fn trace(
     ops.clear();
     let mut size = frame;
     for (step, at) in steps.iter().zip(0..) {
+        if mask_after == Some(at) {
+            ops.push(Op::Blacken { size });
+        }
         match *step {
             Step::Squash {
                 width_px,
@@ -126,6 +132,9 @@ pub(super) fn trace(
                 };
             }
         }
+    }
+    if mask_after == Some(steps.len()) {
+        ops.push(Op::Blacken { size });
     }
     Ok(size)
 }
@@ -212,7 +221,10 @@ mod tests {
             },
         ];
         let mut ops = Vec::new();
-        assert_eq!(trace(&steps, size(640, 480), &mut ops), Ok(size(224, 224)));
+        assert_eq!(
+            trace(&steps, None, size(640, 480), &mut ops),
+            Ok(size(224, 224))
+        );
         let resize = Op::Resize {
             from: size(640, 480),
             to: size(341, 256),
@@ -230,7 +242,10 @@ mod tests {
             Step::ShortSide { size_px: 256 },
         ];
         let mut ops = Vec::new();
-        assert_eq!(trace(&steps, size(256, 256), &mut ops), Ok(size(256, 256)));
+        assert_eq!(
+            trace(&steps, None, size(256, 256), &mut ops),
+            Ok(size(256, 256))
+        );
         assert_eq!(ops, []);
     }
 }

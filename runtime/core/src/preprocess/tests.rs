@@ -163,6 +163,46 @@ fn frames() -> impl Strategy<Value = (FrameMeta, usize, u64)> {
         })
 }
 
+/// The screen furniture of one scanner, edges of every kind.
+const BOXES: [[f64; 4]; 4] = [
+    [0.0, 0.0, 1.0, 35.0 / 480.0],
+    [0.0, 0.72, 105.0 / 640.0, 0.3],
+    [1.0 - 145.0 / 640.0, 0.0, 120.0 / 640.0, 0.49],
+    [0.4, 0.5, 0.001, 0.2],
+];
+
+fn masked(steps: &[Step], after_steps: usize, encoder: &Encoder) -> Preprocessor {
+    let boxes = BOXES.to_vec();
+    let rule = Preprocess {
+        mask: Mask::Boxes { after_steps, boxes },
+        ..rule(steps, [0.0; 3], [1.0 / 255.0; 3])
+    };
+    Preprocessor::new(&rule, encoder).unwrap()
+}
+
+/// Blackens interleaved RGB pixel by pixel.
+fn blacken(pixels: &mut [u8], width: u32, height: u32) {
+    for [x, y, w, h] in BOXES {
+        let edge = |fraction: f64, side: u32| ((fraction * f64::from(side)) as u32).min(side);
+        for row in edge(y, height)..edge(y + h, height) {
+            for column in edge(x, width)..edge(x + w, width) {
+                let at = (row * width + column) as usize * 3;
+                pixels[at..at + 3].fill(0);
+            }
+        }
+    }
+}
+
+/// Size that `steps` leave, as an encoder of single pixels that accepts it.
+fn encoder_after(steps: &[Step], meta: &FrameMeta) -> Encoder {
+    let frame = Size {
+        width_px: meta.width_px,
+        height_px: meta.height_px,
+    };
+    let left = steps::trace(steps, None, frame, &mut Vec::new()).unwrap();
+    encoder(left.width_px as usize, left.height_px as usize, 1)
+}
+
 fn bytes_needed(meta: &FrameMeta, stride: usize) -> usize {
     stride * (meta.height_px as usize - 1) + meta.row_bytes()
 }
@@ -241,6 +281,36 @@ proptest! {
         for (y, row) in ours.chunks(32 * 3).enumerate() {
             prop_assert_eq!(row, &whole[((top + y) * 64 + left) * 3..][..32 * 3]);
         }
+    }
+
+    #[test]
+    fn a_mask_is_black_between_two_steps(
+        (meta, stride, seed) in frames(),
+        chain in 0..5_usize,
+        after in 0..4_usize,
+    ) {
+        let steps: &[Step] = &[
+            vec![squash(33, 47)],
+            vec![squash(60, 50), crop(33, 47)],
+            vec![squash(224, 200), Step::ShortSide { size_px: 64 }, crop(33, 47)],
+            vec![Step::ShortSide { size_px: 60 }, crop(50, 48), squash(33, 47)],
+            vec![squash(33, 47), squash(33, 47), squash(33, 47)],
+        ][chain];
+        let after = after.min(steps.len());
+        let pixels = noise(bytes_needed(&meta, stride), seed);
+        let encoder = encoder(33, 47, 1);
+        let mut block = block_of(&encoder);
+        let mut preprocessor = masked(steps, after, &encoder);
+        for _ in 0..2 {
+            preprocessor.frame_into(&pixels, stride, &meta, 0, &mut block).unwrap();
+        }
+        let first = encoder_after(&steps[..after], &meta);
+        let mut image_before = run(&steps[..after], &first, &meta, &pixels, stride);
+        let (width, height) = (first.width_px as u32, first.height_px as u32);
+        blacken(&mut image_before, width, height);
+        let rgb = FrameMeta { width_px: width, height_px: height, format: PixelFormat::Rgb24, ..meta };
+        let expected = run(&steps[after..], &encoder, &rgb, &image_before, rgb.row_bytes());
+        prop_assert_eq!(image(&block, &encoder, 0), expected);
     }
 
     #[test]
@@ -358,6 +428,34 @@ fn nothing_of_a_frame_is_left_in_the_next() {
 }
 
 #[test]
+fn a_mask_follows_the_geometry() {
+    let encoder = encoder(32, 32, 16);
+    let steps = [squash(40, 44), crop(32, 32)];
+    for after in 0..3 {
+        let mut preprocessor = masked(&steps, after, &encoder);
+        for (width, height) in [(61, 47), (40, 44), (200, 3), (61, 47)] {
+            let meta = meta(width, height, PixelFormat::Gray8);
+            let pixels = noise(meta.frame_bytes(), 5);
+            let mut block = block_of(&encoder);
+            let mut fresh = block_of(&encoder);
+            for (preprocessor, block) in [
+                (&mut preprocessor, &mut block),
+                (&mut masked(&steps, after, &encoder), &mut fresh),
+            ] {
+                let stride = meta.row_bytes();
+                preprocessor
+                    .frame_into(&pixels, stride, &meta, 0, block)
+                    .unwrap();
+            }
+            let (ours, fresh) = (image(&block, &encoder, 0), image(&fresh, &encoder, 0));
+            assert_eq!(ours, fresh, "{width}x{height}");
+            let unmasked = run(&steps, &encoder, &meta, &pixels, meta.row_bytes());
+            assert_ne!(ours, unmasked, "{width}x{height} after {after}");
+        }
+    }
+}
+
+#[test]
 fn a_change_of_geometry_and_back_changes_nothing() {
     let encoder = encoder(32, 32, 16);
     let steps = [
@@ -444,6 +542,28 @@ fn an_impossible_buffer_says_what_was_expected_and_found() {
     assert_eq!(
         message(&pixels, 120, 0, values - 1),
         "tubelet block: expected 6144 values, found 6143"
+    );
+}
+
+#[test]
+fn a_mask_that_would_never_apply_is_refused_at_once() {
+    let message = |after_steps, found: f64| {
+        let boxes = vec![[0.0, 0.0, found, 1.0]];
+        let rule = Preprocess {
+            mask: Mask::Boxes { after_steps, boxes },
+            ..rule(&[squash(32, 32)], [0.0; 3], [1.0; 3])
+        };
+        Preprocessor::new(&rule, &encoder(32, 32, 16))
+            .unwrap_err()
+            .to_string()
+    };
+    assert_eq!(
+        message(2, 0.5),
+        "preprocess.mask.after_steps: expected 0 to 1, the number of steps, found 2"
+    );
+    assert_eq!(
+        message(1, f64::NAN),
+        "preprocess.mask.boxes: expected fractions from 0 to 1, found [0.0, 0.0, NaN, 1.0]"
     );
 }
 

@@ -11,6 +11,7 @@ use echocart_core::frame::{FrameMeta, PixelFormat};
 use echocart_core::manifest::Manifest;
 use echocart_core::ring::{FrameProducer, Pushed};
 use echocart_core::session::{Session, SessionSetup};
+use echocart_core::signature::Signed;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,6 +51,7 @@ impl Engine for Scripted {
         EngineInfo {
             provider: "SCRIPT".to_owned(),
             library: "none".to_owned(),
+            ..EngineInfo::default()
         }
     }
 
@@ -131,6 +133,7 @@ pub fn start(
     Session::start(SessionSetup {
         manifest: manifest(),
         package: "fixture@000000000000".to_owned(),
+        signed: Signed::No,
         config,
         engine,
         pace,

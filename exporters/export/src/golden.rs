@@ -1,0 +1,228 @@
+//! The golden clips of a package: frames, and what the graphs just written make of them.
+
+use crate::error::ExportError;
+use crate::progress::Steps;
+use echocart_core::dump::{DumpError, DumpWriter};
+use echocart_core::engine::Engine;
+use echocart_core::frame::{Frame, FrameMeta};
+use echocart_core::golden::{self, GoldenClip, GoldenError, MOST_CLIPS};
+use echocart_core::hash::sha256_hex;
+use echocart_core::manifest::{FileEntry, Golden, Manifest};
+use echocart_core::package::Package;
+use echocart_core::signature::Signed;
+use std::collections::BTreeSet;
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+mod pattern;
+
+/// Makes an engine over the fp32 variant of a package whose files are written but not yet hashed.
+pub type MakeGoldenEngine<'a> = &'a mut dyn FnMut(&Package) -> Result<Box<dyn Engine>, String>;
+
+/// Which frames the golden clips are made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GoldenFrames {
+    /// A moving pattern that holds nobody's heart.
+    Synthetic,
+    /// Frames of one or two sources, each from its beginning.
+    Given {
+        /// Frames by source.
+        clips: Vec<Vec<Frame>>,
+        /// Who permits their distribution, in words. Goes into the card.
+        permission: String,
+    },
+}
+
+/// How the golden clips of an export are made.
+pub struct GoldenPlan<'a> {
+    /// Which frames.
+    pub frames: GoldenFrames,
+    /// What runs the graphs.
+    pub make_engine: MakeGoldenEngine<'a>,
+}
+
+impl GoldenPlan<'_> {
+    /// Checks what can be checked before anything is written.
+    pub(crate) fn check(&self) -> Result<(), ExportError> {
+        let GoldenFrames::Given { clips, permission } = &self.frames else {
+            return Ok(());
+        };
+        let request = |what: &str, expected: String, found: String| {
+            Err(ExportError::Request {
+                what: what.to_owned(),
+                expected,
+                found,
+            })
+        };
+        if permission.trim().is_empty() {
+            let expected = "words that say who permits the distribution of the images";
+            return request("golden clips", expected.to_owned(), "none".to_owned());
+        }
+        if clips.is_empty() || clips.len() > MOST_CLIPS {
+            let expected = format!("1 to {MOST_CLIPS} sources");
+            return request("golden clips", expected, clips.len().to_string());
+        }
+        Ok(())
+    }
+
+    /// Steps that [`add`] takes.
+    pub(crate) fn steps(&self, manifest: &Manifest) -> usize {
+        let clips = match &self.frames {
+            GoldenFrames::Synthetic => pattern::CLIPS.len(),
+            GoldenFrames::Given { clips, .. } => clips.len(),
+        };
+        let graphs = |v: &echocart_core::manifest::Variant| {
+            v.heads.values().map(|by| by.len()).sum::<usize>()
+        };
+        1 + clips * (1 + manifest.variants.values().map(graphs).sum::<usize>())
+    }
+}
+
+/// Writes the golden clips into the package at `dir` and enters them in its manifest. Gives the
+/// size of their files in bytes.
+pub(crate) fn add(
+    dir: &Path,
+    manifest: &mut Manifest,
+    variant: &str,
+    plan: &mut GoldenPlan<'_>,
+    steps: &mut Steps<'_>,
+) -> Result<u64, ExportError> {
+    steps.step("load the graphs for the golden clips")?;
+    let (dumps, origin) = dumps(&plan.frames, manifest)?;
+    let mut clips: Vec<GoldenClip> = Vec::with_capacity(dumps.len());
+    for (name, dump) in &dumps {
+        clips.push(clip(manifest, name, dump)?);
+    }
+    let package = Package {
+        dir: dir.to_owned(),
+        manifest: manifest.clone(),
+        hash: "0".repeat(64),
+        signed: Signed::No,
+    };
+    let engine_failed = |message: String| ExportError::Engine { message };
+    let mut engine = (plan.make_engine)(&package).map_err(engine_failed)?;
+    let Some(entry) = manifest.variants.get(variant) else {
+        return Err(engine_failed(format!(
+            "the package has no variant {variant}"
+        )));
+    };
+    let mut step = |what: &str| match steps.step(what) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(_) => ControlFlow::Break(()),
+    };
+    let answers = golden::run(engine.as_mut(), manifest, entry, &clips, &mut step);
+    let answers = answers.map_err(|error| match error {
+        GoldenError::Interrupted => ExportError::Interrupted,
+        error => engine_failed(error.to_string()),
+    })?;
+    let mut bytes = 0;
+    for ((name, dump), answers) in dumps.iter().zip(&answers) {
+        let values = || answers.heads.values().flatten().chain(&answers.tokens);
+        if let Some(value) = values().find(|v| !v.is_finite()) {
+            let message = format!("expected finite outputs, found {value} for golden clip {name}");
+            return Err(engine_failed(message));
+        }
+        let npz = answers.to_npz().map_err(|e| engine_failed(e.to_string()))?;
+        let golden = Golden {
+            frames: format!("golden.{name}.frames"),
+            expected: format!("golden.{name}.npz"),
+            origin: origin.clone(),
+        };
+        for (file, content) in [(&golden.frames, dump), (&golden.expected, &npz)] {
+            let path = dir.join(file);
+            fs::write(&path, content).map_err(ExportError::write(&path))?;
+            let entry = FileEntry {
+                bytes: content.len() as u64,
+                sha256: sha256_hex(content),
+            };
+            bytes += entry.bytes;
+            manifest.files.insert(file.clone(), entry);
+        }
+        manifest.golden.insert(name.clone(), golden);
+    }
+    if let GoldenFrames::Given { permission, .. } = &plan.frames {
+        let text = &mut manifest.card.text;
+        *text = format!(
+            "{}\nThe golden clips of this package are recorded images. Distribution permitted: {}\n",
+            text.trim_end(),
+            permission.trim()
+        );
+    }
+    Ok(bytes)
+}
+
+/// Name and frame dump of each clip, and where the frames come from.
+type Dumps = (Vec<(String, Vec<u8>)>, String);
+
+fn dumps(frames: &GoldenFrames, manifest: &Manifest) -> Result<Dumps, ExportError> {
+    match frames {
+        GoldenFrames::Synthetic => {
+            let dump = |clip: &pattern::Clip| {
+                let frames = clip.frames(manifest).map_err(refused(clip.name))?;
+                Ok((clip.name.to_owned(), dump(&frames)?))
+            };
+            let dumps: Result<Vec<_>, ExportError> = pattern::CLIPS.iter().map(dump).collect();
+            let origin = "synthetic: a moving pattern, no recorded image";
+            Ok((dumps?, origin.to_owned()))
+        }
+        GoldenFrames::Given { clips, permission } => {
+            let mut dumps = Vec::new();
+            for (at, frames) in clips.iter().enumerate() {
+                let name = format!("recorded{}", at + 1);
+                let dump = shortened(manifest, &name, frames)?;
+                dumps.push((name, dump));
+            }
+            let origin = format!(
+                "recorded images, distribution permitted: {}",
+                permission.trim()
+            );
+            Ok((dumps, origin))
+        }
+    }
+}
+
+fn clip(manifest: &Manifest, name: &str, dump: &[u8]) -> Result<GoldenClip, ExportError> {
+    golden::clip(manifest, dump).map_err(refused(name))
+}
+
+fn refused<E: std::fmt::Display>(name: &str) -> impl Fn(E) -> ExportError {
+    move |error| ExportError::Request {
+        what: format!("golden clip {name}"),
+        expected: "frames of one whole clip".to_owned(),
+        found: error.to_string(),
+    }
+}
+
+fn dump(frames: &[Frame]) -> Result<Vec<u8>, ExportError> {
+    let write = || -> Result<Vec<u8>, DumpError> {
+        let mut writer = DumpWriter::new(Vec::new())?;
+        for frame in frames {
+            writer.frame(&frame.meta, &frame.pixels)?;
+        }
+        writer.finish()
+    };
+    write().map_err(refused("frames"))
+}
+
+/// The frames that stand for the slots of the first clip and the one after each, as a dump that
+/// starts at time 0 and makes the same clip.
+fn shortened(manifest: &Manifest, name: &str, frames: &[Frame]) -> Result<Vec<u8>, ExportError> {
+    let chosen = clip(manifest, name, &dump(frames)?)?.chosen;
+    let kept: BTreeSet<u64> = chosen.iter().flat_map(|&n| [n, n + 1]).collect();
+    let start_nanos = frames.first().map_or(0, |f| f.meta.capture_nanos);
+    let kept: Vec<Frame> = frames
+        .iter()
+        .zip(0u64..)
+        .filter(|(_, number)| kept.contains(number))
+        .map(|(frame, _)| Frame {
+            meta: FrameMeta {
+                capture_nanos: frame.meta.capture_nanos - start_nanos,
+                pass: 0,
+                ..frame.meta
+            },
+            pixels: frame.pixels.clone(),
+        })
+        .collect();
+    dump(&kept)
+}

@@ -1,0 +1,60 @@
+//! What calibration asks of whoever runs graphs.
+
+use std::path::Path;
+
+/// A value given to a graph, row-major.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Input<'a> {
+    /// 32-bit floats.
+    Floats {
+        /// Sizes.
+        shape: &'a [usize],
+        /// As many as the shape says.
+        values: &'a [f32],
+    },
+    /// 64-bit integers.
+    Integers {
+        /// Sizes.
+        shape: &'a [usize],
+        /// As many as the shape says.
+        values: &'a [i64],
+    },
+}
+
+/// A named output of a graph, row-major.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Output {
+    /// Name.
+    pub name: String,
+    /// Sizes.
+    pub shape: Vec<usize>,
+    /// Values.
+    pub values: Vec<f32>,
+}
+
+/// A loaded graph.
+pub trait LoadedGraph {
+    /// Runs it once and gives every output.
+    ///
+    /// # Errors
+    /// What went wrong, in words.
+    fn run(&mut self, inputs: &[(&str, Input<'_>)]) -> Result<Vec<Output>, String>;
+}
+
+/// Loads graphs.
+pub trait GraphRunner {
+    /// Provider and library, for example `CPU` and `onnxruntime 1.28.0`.
+    fn name(&self) -> (String, String);
+
+    /// Loads a graph file whose weights lie beside it.
+    ///
+    /// # Errors
+    /// What went wrong, in words.
+    fn open(&mut self, path: &Path) -> Result<Box<dyn LoadedGraph>, String>;
+
+    /// Loads the bytes of an ONNX file that holds all its weights.
+    ///
+    /// # Errors
+    /// What went wrong, in words.
+    fn load(&mut self, model: &[u8]) -> Result<Box<dyn LoadedGraph>, String>;
+}

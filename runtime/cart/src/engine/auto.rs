@@ -1,0 +1,72 @@
+//! Policy `auto`: measure, then take the fastest. For development: outputs are not compared.
+
+use super::probe::{Probe, ProbeArgs, probe};
+use crate::exit::{Because, Cause, Failure};
+use echocart_core::config::EngineConfig;
+use echocart_core::package::Package;
+use echocart_infer::{Provider, candidates};
+use std::path::Path;
+
+/// Clips timed per pair.
+const CLIPS: usize = 2;
+
+/// Times every provider of the list with every variant it may run, each in its own process.
+pub fn fastest(
+    config: &EngineConfig,
+    library: Option<&Path>,
+    package: &Package,
+    say: &mut dyn FnMut(&str),
+) -> Result<(Provider, String), Failure> {
+    let mut best: Option<(f64, Provider, String)> = None;
+    let mut tried = Vec::new();
+    for name in &config.providers {
+        let provider: Provider = name.parse().because(Cause::Usage)?;
+        let variants = candidates(&package.manifest, provider);
+        if variants.is_empty() {
+            tried.push(format!("{provider}: the package has no variant for it"));
+        }
+        for variant in variants {
+            let found = probe(&ProbeArgs {
+                provider,
+                library: library.map(Path::to_owned),
+                package: Some(package.dir.clone()),
+                variant: Some(variant.to_owned()),
+                threads: config.intra_op_threads,
+                clips: CLIPS,
+            });
+            tried.push(line(provider, variant, &found));
+            say(tried.last().map_or("", String::as_str));
+            let Some(millis) = found.clip_millis.filter(|_| found.error.is_none()) else {
+                continue;
+            };
+            if best
+                .as_ref()
+                .is_none_or(|(fastest, _, _)| millis < *fastest)
+            {
+                best = Some((millis, provider, variant.to_owned()));
+            }
+        }
+    }
+    let Some((_, provider, variant)) = best else {
+        let text = format!("no provider serves: {}", tried.join("; "));
+        return Err(Failure::text(Cause::Library, text));
+    };
+    say(&format!(
+        "{provider} {variant} serves: the fastest; outputs were not compared"
+    ));
+    Ok((provider, variant))
+}
+
+fn line(provider: Provider, variant: &str, found: &Probe) -> String {
+    match (&found.error, found.clip_millis) {
+        (None, Some(millis)) => format!(
+            "{provider} {variant}: {millis:.1} ms a clip, opened in {:.1} s, {}",
+            found.open_millis / 1e3,
+            found.library
+        ),
+        (error, _) => format!(
+            "{provider} {variant}: does not serve: {}",
+            error.as_deref().unwrap_or("no time was taken")
+        ),
+    }
+}

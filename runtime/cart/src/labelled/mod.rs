@@ -1,0 +1,134 @@
+//! Labelled recordings through the live path, for `evaluate` and `calibrate`.
+
+mod csv;
+mod labels;
+mod player;
+mod recorder;
+mod tensors;
+
+pub use csv::field;
+pub use labels::{Label, LabelForm, Labels};
+pub use player::{Outcome, Played, PlayedClip, Player};
+pub use tensors::{TensorFile, TensorPlace};
+
+use crate::exit::Failure;
+use crate::export::Bar;
+use crate::run::{config, hint};
+use clap::Args;
+use echocart_core::engine::Engine;
+use echocart_core::package::Package;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What `evaluate` and `calibrate` are told alike.
+#[derive(Debug, Args)]
+pub struct LabelledArgs {
+    /// Labels of the recordings: a header line with `path` and any of `view`, `lvef`, `patient`,
+    /// comma separated; or two columns, path and label, separated by a space, as in the EchoJEPA
+    /// repository. Relative paths start at the file's folder.
+    #[arg(long, value_name = "CSV")]
+    pub labels: PathBuf,
+    /// What the label of the two-column form is.
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub label: Option<LabelForm>,
+    /// Model package.
+    #[arg(long, value_name = "DIR")]
+    pub package: PathBuf,
+    /// Cart configuration: engine and pipeline. Without it: the embedded configs/carts/demo.toml.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Variant of the package. Without it: what the configuration chooses.
+    #[arg(long, value_name = "NAME")]
+    pub variant: Option<String>,
+    /// Frame rate to assume for files that do not state one.
+    #[arg(long, value_name = "FPS", value_parser = crate::cli::positive)]
+    pub assume_fps: Option<f64>,
+    /// ONNX Runtime library; its SHA-256 must be one this version knows.
+    #[arg(long, value_name = "FILE")]
+    pub library: Option<PathBuf>,
+}
+
+/// Everything that is there before the first recording is played.
+pub struct Ready {
+    /// The package.
+    pub package: Package,
+    /// The labels, checked against it.
+    pub labels: Labels,
+    /// What plays the recordings.
+    pub player: Player,
+}
+
+impl LabelledArgs {
+    /// Opens labels, package and engine.
+    pub fn open(&self, stop: &Arc<AtomicBool>) -> Result<Ready, Failure> {
+        let mut config = config(self.config.as_deref())?;
+        let package =
+            Package::open(&self.package, &config.package).map_err(|e| hint(e, &self.package))?;
+        let labels = Labels::open(&self.labels, self.label, &package.manifest)?;
+        if self.variant.is_some() {
+            config.engine.variant.clone_from(&self.variant);
+        }
+        let say = &mut |text: &str| drop(writeln!(std::io::stderr(), "{text}"));
+        let library = self.library.as_deref();
+        let engine = crate::engine::open(&config.engine, library, &package, say)?;
+        let player = Player::new(
+            &package,
+            config,
+            Box::new(engine) as Box<dyn Engine>,
+            self.assume_fps,
+            stop.clone(),
+        );
+        Ok(Ready {
+            package,
+            labels,
+            player,
+        })
+    }
+}
+
+/// Plays every labelled recording, one after the other; none once a signal has come.
+pub fn play_all(
+    ready: &mut Ready,
+    stop: &Arc<AtomicBool>,
+    tensors: &mut Option<TensorFile>,
+) -> Result<Option<Vec<Outcome>>, Failure> {
+    let mut bar = Bar::new(stop.clone());
+    let total = ready.labels.rows.len();
+    let mut outcomes = Vec::with_capacity(total);
+    for (at, label) in ready.labels.rows.iter().enumerate() {
+        let tick = &mut || {
+            let _ = bar.show(&label.shown, at, total);
+        };
+        tick();
+        let outcome = ready.player.play(&label.path, tensors, tick);
+        if stop.load(Ordering::Relaxed) {
+            bar.clear();
+            return Ok(None);
+        }
+        let outcome = outcome.inspect_err(|_| bar.clear())?;
+        if let Some(tensors) = tensors {
+            tensors.file(&label.shown, &outcome)?;
+        }
+        outcomes.push(outcome);
+    }
+    bar.clear();
+    Ok(Some(outcomes))
+}
+
+/// A status or reason as it is written in events.
+pub fn word(value: &impl serde::Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => String::new(),
+    }
+}
+
+/// Ends an interrupted command without waiting for an inference call in flight: exit handlers
+/// would pull the library away under it. Everything temporary must be gone by now.
+pub fn leave_interrupted() -> ! {
+    let _: ExitCode = crate::export::interrupted();
+    signal_hook::low_level::exit(130)
+}

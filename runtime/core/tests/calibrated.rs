@@ -1,0 +1,160 @@
+//! What a calibrated package adds to estimates.
+
+mod common;
+
+use common::{A4C, Act, Scripted, finish, frames, manifest, push_all};
+use echocart_core::clock::Pace;
+use echocart_core::config::CartConfig;
+use echocart_core::events::{Calibrated, Estimate, Event, Interval, Reason, Status};
+use echocart_core::manifest::{Calibration, Manifest};
+use echocart_core::session::{Session, SessionSetup};
+use echocart_core::signature::Signed;
+
+#[expect(clippy::unwrap_used, reason = "a test helper")]
+fn calibration(temperature: f64, range: [f64; 2]) -> Calibration {
+    let text = format!(
+        "view = {{ temperature = {temperature}, patients = 20, clips = 40 }}
+        lvef = {{ coverage = 0.9, half_width = 8.5, patients = 20, estimates = 40, \
+            range = [{:?}, {:?}], views = [\"A4C\"] }}
+        domain = {{ sources = [\"test\"], patients = 25, files = 30, clips = 60, \
+            views = {{ A4C = 30 }}, split = \"none\" }}",
+        range[0], range[1]
+    );
+    toml::from_str(&text).unwrap()
+}
+
+fn calibrated(variant: &str, calibration: Calibration) -> Manifest {
+    let mut manifest = manifest();
+    manifest.calibration.insert(variant.to_owned(), calibration);
+    manifest
+}
+
+/// Name of the scripted engine's variant.
+fn variant() -> String {
+    Scripted::engine(|_| A4C).info().variant
+}
+
+#[expect(clippy::unwrap_used, reason = "a test helper")]
+fn last_estimate(manifest: Manifest, act: fn(u64) -> Act) -> Estimate {
+    let mut config = CartConfig::demo().unwrap();
+    config.pipeline.event_queue = 65_536;
+    let setup = SessionSetup {
+        manifest,
+        package: "fixture@000000000000".to_owned(),
+        signed: Signed::No,
+        config,
+        engine: Scripted::engine(act),
+        pace: Pace::Max,
+    };
+    let (session, mut producer, events) = Session::start(setup).unwrap();
+    push_all(&mut producer, frames(20, 125));
+    let (_, all) = finish(session, producer, &events);
+    let mut estimates = all.into_iter().rev().filter_map(|e| match e {
+        Event::Estimate(e) => Some(*e),
+        _ => None,
+    });
+    estimates.next().unwrap()
+}
+
+#[test]
+fn a_calibrated_value_has_its_interval() {
+    let manifest = calibrated(&variant(), calibration(1.0, [20.0, 80.0]));
+    let lvef = last_estimate(manifest, |_| A4C).lvef;
+    assert_eq!(lvef.status, Status::Value);
+    let value = lvef.value.unwrap();
+    assert_eq!(
+        (value.percent, value.calibration),
+        (55.0, Calibrated::Inside)
+    );
+    let interval = Interval {
+        low: 46.5,
+        high: 63.5,
+        coverage: 0.9,
+    };
+    assert_eq!(value.interval, Some(interval));
+}
+
+#[test]
+fn a_value_outside_the_calibrated_range_says_so_and_has_no_interval() {
+    let manifest = calibrated(&variant(), calibration(1.0, [60.0, 80.0]));
+    let value = last_estimate(manifest, |_| A4C).lvef.value.unwrap();
+    assert_eq!((value.percent, value.interval), (55.0, None));
+    assert_eq!(value.calibration, Calibrated::Outside);
+}
+
+#[test]
+fn another_variants_calibration_does_not_count() {
+    let manifest = calibrated("another", calibration(50.0, [20.0, 80.0]));
+    let estimate = last_estimate(manifest, |_| A4C);
+    assert_eq!(estimate.view.status, Status::Value);
+    let value = estimate.lvef.value.unwrap();
+    assert_eq!(
+        (value.interval, value.calibration),
+        (None, Calibrated::None)
+    );
+}
+
+#[test]
+fn the_temperature_decides_how_certain_a_view_is() {
+    let hot = calibrated(&variant(), calibration(15.0, [20.0, 80.0]));
+    let estimate = last_estimate(hot, |_| A4C);
+    assert_eq!(estimate.view.reason, Some(Reason::Uncertain));
+    assert_eq!(estimate.lvef.reason, Some(Reason::Uncertain));
+    let cold = calibrated(&variant(), calibration(2.0, [20.0, 80.0]));
+    let view = last_estimate(cold, |_| A4C).view.value.unwrap();
+    let expected = 1.0 / (1.0 + (-2.5f64).exp());
+    assert!((f64::from(view.probabilities[1]) - expected).abs() < 1e-6);
+}
+
+#[test]
+fn an_interval_ends_where_a_fraction_does() {
+    let mut manifest = calibrated(&variant(), calibration(1.0, [0.0, 100.0]));
+    if let Some(lvef) = manifest
+        .calibration
+        .values_mut()
+        .next()
+        .and_then(|c| c.lvef.as_mut())
+    {
+        lvef.half_width = 70.0;
+    }
+    let value = last_estimate(manifest, |_| A4C).lvef.value.unwrap();
+    let interval = value.interval.unwrap();
+    assert_eq!((interval.low, interval.high), (0.0, 100.0));
+}
+
+#[test]
+fn a_calibration_that_cannot_be_is_named() {
+    let message = |edit: fn(&mut Calibration)| {
+        let mut manifest = manifest();
+        let mut calibration = calibration(1.0, [20.0, 80.0]);
+        edit(&mut calibration);
+        manifest.calibration.insert("fp32".to_owned(), calibration);
+        manifest.validate().map_err(|e| e.to_string())
+    };
+    assert_eq!(message(|_| {}), Ok(()));
+    let refused = |edit, words: &str| {
+        let error = message(edit).unwrap_err();
+        assert!(error.starts_with("calibration.fp32"), "{error}");
+        assert!(error.contains(words), "{error}");
+    };
+    refused(|c| c.view.as_mut().unwrap().temperature = f64::NAN, "NaN");
+    refused(
+        |c| c.view.as_mut().unwrap().temperature = 0.0,
+        "found 0 of 20",
+    );
+    refused(|c| c.lvef.as_mut().unwrap().coverage = 1.0, "found 1");
+    refused(|c| c.lvef.as_mut().unwrap().half_width = -1.0, "found -1");
+    refused(
+        |c| c.lvef.as_mut().unwrap().range = [2.0, 1.0],
+        "low <= high",
+    );
+    refused(|c| c.lvef.as_mut().unwrap().views.clear(), "view labels");
+    refused(|c| c.domain.sources.clear(), "sources");
+    refused(|c| (c.view, c.lvef) = (None, None), "neither");
+    refused(|c| c.domain.views.extend([("A5X".to_owned(), 1)]), "A5X");
+    let mut unknown = manifest();
+    let calibration = calibration(1.0, [20.0, 80.0]);
+    unknown.calibration.insert("int8".to_owned(), calibration);
+    let error = unknown.validate().unwrap_err().to_string();
+    assert!(error.contains("the name of a variant"), "{error}");
+}

@@ -1,0 +1,224 @@
+//! From the cart's `[engine]` table to an open engine.
+
+use crate::engine::{OpenError, OrtEngine};
+use crate::library::{Library, LibraryError, family_library_path};
+use crate::options::{EngineOptions, Fallback};
+use crate::provider::{NoProvider, Provider};
+use echocart_core::config::{EngineConfig, Policy};
+use echocart_core::manifest::{Manifest, Measured, Precision, Tokens, Variant};
+use echocart_core::package::Package;
+use std::path::{Path, PathBuf};
+
+/// Where libraries come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Libraries<'a> {
+    /// This file and no other.
+    File(&'a Path),
+    /// Each family's own, below a checkout's root as `cargo xtask` puts them.
+    Under(&'a Path),
+}
+
+/// Why the configured policy gives no engine.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SelectError {
+    /// A provider's name is none.
+    #[error(transparent)]
+    Provider(#[from] NoProvider),
+    /// The library does not load.
+    #[error(transparent)]
+    Library(#[from] LibraryError),
+    /// The library holds no such provider.
+    #[error("{provider} is not in this ONNX Runtime library: found {found} ({path})")]
+    NotInLibrary {
+        /// Asked for.
+        provider: Provider,
+        /// The library.
+        found: String,
+        /// Its file.
+        path: PathBuf,
+    },
+    /// A library file is not in the configuration's list.
+    #[error(
+        "library not approved: expected a file of engine.libraries, found sha256 {sha256} ({name})"
+    )]
+    NotApproved {
+        /// The file's hash.
+        sha256: String,
+        /// The file's name.
+        name: String,
+    },
+    /// The package has nothing that the provider may run.
+    #[error("package has no variant that {provider} may run: {found} ({path})")]
+    NoVariant {
+        /// The provider.
+        provider: Provider,
+        /// Each variant and why not.
+        found: String,
+        /// The package.
+        path: PathBuf,
+    },
+    /// The engine does not open.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// No provider of the list serves.
+    #[error("no provider serves: {tried}")]
+    NoneServes {
+        /// Each provider and why not.
+        tried: String,
+    },
+    /// Measuring takes one process per library, which is not done here.
+    #[error("engine.policy: expected pinned, strict or degrade here, found auto")]
+    Auto,
+}
+
+/// Opens what the configuration asks for.
+///
+/// `degrade` serves with the next provider, or with a graph that is only partly on the provider,
+/// and says so in the engine's `info`; every other policy is an error then.
+///
+/// # Errors
+/// [`SelectError`] of the first provider under `pinned` and `strict`, of all under `degrade`.
+pub fn open_configured(
+    config: &EngineConfig,
+    libraries: Libraries,
+    package: &Package,
+) -> Result<OrtEngine, SelectError> {
+    match config.policy {
+        Policy::Auto => Err(SelectError::Auto),
+        Policy::Pinned | Policy::Strict => {
+            let first = config.providers.first().map_or("", String::as_str);
+            open_one(config, libraries, package, first.parse()?)
+        }
+        Policy::Degrade => {
+            let mut tried: Vec<String> = Vec::new();
+            for name in &config.providers {
+                match open_one(config, libraries, package, name.parse()?) {
+                    Ok(engine) => return Ok(engine.noting(tried)),
+                    Err(error) => tried.push(format!("{name} does not serve: {error}")),
+                }
+            }
+            let tried = tried.join("; ");
+            Err(SelectError::NoneServes { tried })
+        }
+    }
+}
+
+fn open_one(
+    config: &EngineConfig,
+    libraries: Libraries,
+    package: &Package,
+    provider: Provider,
+) -> Result<OrtEngine, SelectError> {
+    let variant = match &config.variant {
+        Some(variant) => variant.clone(),
+        None => choose(&package.manifest, provider)
+            .map_err(|found| SelectError::NoVariant {
+                provider,
+                found,
+                path: package.dir.clone(),
+            })?
+            .to_owned(),
+    };
+    let library = library_for(provider, libraries)?;
+    if let Some(approved) = &config.libraries {
+        let unlisted = |file: &&crate::PinnedLibrary| !approved.iter().any(|h| h == file.sha256);
+        if let Some(file) = library.files().find(unlisted) {
+            return Err(SelectError::NotApproved {
+                sha256: file.sha256.to_owned(),
+                name: file.name.to_owned(),
+            });
+        }
+    }
+    let mut options = EngineOptions::new(provider, config.intra_op_threads);
+    if config.policy == Policy::Degrade {
+        options.fallback = Fallback::Tell;
+    }
+    Ok(OrtEngine::open_on(&library, package, &variant, options)?)
+}
+
+/// Loads the library for a provider. A process that holds one already serves the CPU provider
+/// from it, whichever it is.
+///
+/// # Errors
+/// [`SelectError`] when it does not load, or does not hold the provider.
+pub fn library_for(provider: Provider, libraries: Libraries) -> Result<Library, SelectError> {
+    let library = match (Library::loaded(), libraries) {
+        (Some(loaded), Libraries::Under(_)) if loaded.offers(provider) => loaded,
+        (_, Libraries::File(path)) => Library::load(path)?,
+        (_, Libraries::Under(root)) => {
+            Library::load(&family_library_path(root, provider.family())?)?
+        }
+    };
+    if library.offers(provider) {
+        return Ok(library);
+    }
+    Err(SelectError::NotInLibrary {
+        provider,
+        found: library.name(),
+        path: library.path().to_owned(),
+    })
+}
+
+/// Precisions a provider is given, best first. 8-bit graphs are never for CPU and CUDA, whose
+/// kernels for them are slower than for floating point, or absent.
+fn preferred(provider: Provider) -> &'static [Precision] {
+    use Precision::{Fp8, Fp16, Fp32, Int8, WeightInt4, WeightInt8};
+    match provider {
+        Provider::Cpu => &[Fp32, WeightInt8, WeightInt4],
+        Provider::OpenVino => &[Int8, Fp32, Fp16],
+        Provider::Cuda => &[Fp16, Fp32],
+        Provider::TensorRt => &[Fp8, Int8, Fp16, Fp32],
+    }
+}
+
+/// The variant a provider is given when the configuration names none: made for it, for all tokens
+/// of a clip, compared with fp32 when it was made, and of the first precision it prefers.
+///
+/// # Errors
+/// Each variant and why it is not the one, in words.
+pub fn choose(manifest: &Manifest, provider: Provider) -> Result<&str, String> {
+    let mut fit: Vec<(usize, &str)> = Vec::new();
+    let mut unfit = Vec::new();
+    for (name, variant) in &manifest.variants {
+        match fits(manifest, variant, provider) {
+            Ok(rank) => fit.push((rank, name)),
+            Err(why) => unfit.push(format!("{name} {why}")),
+        }
+    }
+    fit.sort_unstable();
+    fit.first()
+        .map(|(_, name)| *name)
+        .ok_or_else(|| unfit.join(", "))
+}
+
+/// Every variant that a provider may run and would be given, best first.
+pub fn candidates(manifest: &Manifest, provider: Provider) -> Vec<&str> {
+    let mut fit: Vec<(usize, &str)> = manifest
+        .variants
+        .iter()
+        .filter_map(|(name, v)| Some((fits(manifest, v, provider).ok()?, name.as_str())))
+        .collect();
+    fit.sort_unstable();
+    fit.into_iter().map(|(_, name)| name).collect()
+}
+
+fn fits(manifest: &Manifest, variant: &Variant, provider: Provider) -> Result<usize, String> {
+    if !variant.providers.iter().any(|p| p == provider.as_str()) {
+        return Err(format!("is for {}", variant.providers.join(" and ")));
+    }
+    let all = manifest.encoder.tokens();
+    if let Tokens::Exactly(tokens) = variant.tokens
+        && tokens != all
+    {
+        return Err(format!("takes {tokens} of {all} tokens"));
+    }
+    if let Measured::NotRun { .. } = variant.measured {
+        return Err("was never compared with fp32".to_owned());
+    }
+    let precision = variant.precision;
+    preferred(provider)
+        .iter()
+        .position(|p| *p == precision)
+        .ok_or_else(|| format!("is {}, never chosen for {provider}", precision.as_str()))
+}

@@ -1,0 +1,63 @@
+//! What a provider needs from the system: NVIDIA's libraries.
+
+use crate::provider::Provider;
+
+const CUDA: [&str; 6] = [
+    "libcuda.so.1",
+    "libcudart.so.13",
+    "libcublasLt.so.13",
+    "libcublas.so.13",
+    "libcurand.so.10",
+    "libcudnn.so.9",
+];
+const TENSOR_RT: [&str; 2] = ["libnvinfer.so.10", "libnvonnxparser.so.10"];
+
+/// Says which of the libraries that a provider needs from the system do not load. They come with
+/// NVIDIA's driver and packages and cannot be pinned.
+pub(crate) fn needed(provider: Provider) -> Result<(), String> {
+    let names: Vec<&str> = match provider {
+        Provider::Cpu | Provider::OpenVino => return Ok(()),
+        Provider::Cuda => CUDA.to_vec(),
+        Provider::TensorRt => [CUDA.as_slice(), &TENSOR_RT].concat(),
+    };
+    let missing: Vec<&str> = names
+        .into_iter()
+        .filter(|name| ort::util::preload_dylib(*name).is_err())
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(format!(
+        "{provider} needs libraries of the system that do not load: {}; {}",
+        missing.join(", "),
+        remedy(provider, &missing)
+    ))
+}
+
+fn remedy(provider: Provider, missing: &[&str]) -> &'static str {
+    if missing.contains(&"libcuda.so.1") {
+        "install the NVIDIA driver (580 or newer), then CUDA 13, cuDNN 9 and, for TensorRT, TensorRT 10"
+    } else if provider == Provider::TensorRt && missing.iter().all(|m| TENSOR_RT.contains(m)) {
+        "install NVIDIA TensorRT 10 for CUDA 13; it comes with NVIDIA's system packages"
+    } else {
+        "install CUDA 13 and cuDNN 9 of NVIDIA's packages where the loader finds them"
+    }
+}
+
+/// Whether an NVIDIA GPU's device file is here.
+pub fn has_nvidia_gpu() -> bool {
+    std::path::Path::new("/dev/nvidia0").exists()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_remedy_is_about_what_is_missing() {
+        let text = remedy(Provider::TensorRt, &["libnvinfer.so.10"]);
+        assert!(text.contains("TensorRT 10 for CUDA 13"), "{text}");
+        assert!(remedy(Provider::TensorRt, &["libcuda.so.1"]).contains("driver"));
+        assert!(remedy(Provider::Cuda, &["libcudnn.so.9"]).contains("cuDNN 9"));
+    }
+}
