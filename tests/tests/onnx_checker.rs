@@ -2,6 +2,7 @@
 //!
 //! Operators of ONNX Runtime have no schema there; graphs that use them are checked for structure,
 //! and for everything before and after those nodes that can be inferred without them.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test helpers")]
 
 use echocart_export::quantise::plan::{AttentionPlan, GraphPlan, LinearPlan};
 use echocart_export::variant::{Form, Format, Islands, Model, rewrite};

@@ -1,5 +1,7 @@
 //! Providers and policies through the binary: what serves, what is refused, and who is told.
 
+#![expect(clippy::unwrap_used, reason = "test helpers")]
+
 mod plain;
 
 use echocart_tests::{echocart, events, fetched, root, text};

@@ -108,7 +108,7 @@ impl Engine for Adding {
 
 fn flat(level: f32) -> GoldenClip {
     GoldenClip {
-        tubelets: vec![Arc::new(vec![level; 1536]); 2],
+        tubelets: (0..2).map(|_| Arc::new(vec![level; 1536])).collect(),
         chosen: vec![0, 1, 2, 3],
     }
 }
