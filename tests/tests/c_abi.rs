@@ -51,10 +51,9 @@ fn deps() -> PathBuf {
 }
 
 fn runtime_library() -> PathBuf {
-    let lib = fetched("lib").unwrap();
+    let lib = fetched("lib/onnxruntime-1.28.0").unwrap();
     let mut found: Vec<PathBuf> = fs::read_dir(lib)
         .unwrap()
-        .flat_map(|dir| fs::read_dir(dir.unwrap().path()).unwrap())
         .map(|file| file.unwrap().path())
         .filter(|path| path.to_string_lossy().contains("libonnxruntime.so"))
         .collect();

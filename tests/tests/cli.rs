@@ -376,7 +376,7 @@ fn a_missing_or_wrong_runtime_library_is_exit_5() {
     args.pop();
     let wrong = build_dir().unwrap().join("echocart");
     args.push(wrong.to_str().unwrap());
-    refused(&args, 5, &["sha256"]);
+    refused(&args, 5, &["library altered", "cargo xtask setup"]);
 }
 
 #[test]

@@ -46,7 +46,7 @@ pub fn export(args: &ExportArgs) -> Result<ExitCode, Failure> {
     let library = library(args.library.as_deref())?;
     let mut make_engine = |package: &Package| -> Result<Box<dyn Engine>, String> {
         let options = EngineOptions {
-            prepack: false,
+            small_memory: true,
             ..EngineOptions::new(Provider::Cpu, GOLDEN_THREADS)
         };
         let engine = OrtEngine::open_on(&library, package, "fp32", options);

@@ -41,9 +41,8 @@ pub struct EngineOptions {
     pub fallback: Fallback,
     /// Opens a variant on a provider it is not made for. Only for measuring.
     pub any_variant: bool,
-    /// Keeps matrices a second time in the order the CPU provider likes best: faster runs, twice
-    /// the memory.
-    pub prepack: bool,
+    /// Keeps no reserve of freed memory: slower, for a graph that runs once.
+    pub small_memory: bool,
     /// Provider options that replace or join ours, by ONNX Runtime's names. Only for measuring.
     pub extra: BTreeMap<String, String>,
 }
@@ -57,7 +56,7 @@ impl EngineOptions {
             arithmetic: Arithmetic::AsPrecision,
             fallback: Fallback::Refuse,
             any_variant: false,
-            prepack: true,
+            small_memory: false,
             extra: BTreeMap::new(),
         }
     }
@@ -122,6 +121,9 @@ impl EngineOptions {
     ) -> Result<Option<ExecutionProviderDispatch>, String> {
         let pairs = self.pairs(precision)?;
         let built = match self.provider {
+            Provider::Cpu if self.small_memory => {
+                ep::CPU::default().with_arena_allocator(false).build()
+            }
             Provider::Cpu => return Ok(None),
             Provider::OpenVino => given(ep::OpenVINO::default(), pairs).build(),
             Provider::Cuda => given(ep::CUDA::default(), pairs).build(),

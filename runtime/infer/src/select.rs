@@ -95,6 +95,7 @@ pub fn open_configured(
             for name in &config.providers {
                 match open_one(config, libraries, package, name.parse()?) {
                     Ok(engine) => return Ok(engine.noting(tried)),
+                    Err(error) if config.providers.len() == 1 => return Err(error),
                     Err(error) => tried.push(format!("{name} does not serve: {error}")),
                 }
             }

@@ -63,7 +63,6 @@ pub(crate) fn open(
 fn builder(library: &Library, options: &EngineOptions) -> Result<SessionBuilder, ort::Error> {
     Ok(Session::builder(&library.environment)?
         .with_intra_threads(options.threads)?
-        .with_prepacking(options.prepack)?
         .with_intra_op_spinning(false)?
         .with_optimization_level(GraphOptimizationLevel::All)?
         .with_config_entry(RECORD, "1")?)
