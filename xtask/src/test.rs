@@ -7,25 +7,26 @@ use crate::{package, tensorrt, ui};
 use anyhow::{Context, Result};
 use std::time::{Duration, Instant};
 
-type Check = fn(&Layout) -> Result<()>;
+/// Gives `false` when it did not run because something optional is not there.
+type Check = fn(&Layout) -> Result<bool>;
 
 const STEPS: [(&str, Check); 7] = [
     ("formatting", |layout| {
-        command::run(cargo(layout).args(["fmt", "--all", "--check"]))
+        command::run(cargo(layout).args(["fmt", "--all", "--check"])).map(ran)
     }),
     ("clippy", |layout| {
         let what = ["clippy", "--release", "--workspace", "--all-targets"];
-        command::run(cargo(layout).args(what).args(["--", "-D", "warnings"]))
+        command::run(cargo(layout).args(what).args(["--", "-D", "warnings"])).map(ran)
     }),
     ("build", |layout| {
-        command::run(cargo(layout).args(["build", "--release", "--workspace"]))
+        command::run(cargo(layout).args(["build", "--release", "--workspace"])).map(ran)
     }),
-    ("demo package", package::make),
+    ("demo package", |layout| package::make(layout).map(ran)),
     ("unit and integration tests", |layout| {
-        command::run(cargo(layout).args(["test", "--release", "--workspace"]))
+        command::run(cargo(layout).args(["test", "--release", "--workspace"])).map(ran)
     }),
     ("TensorRT without a GPU", tensorrt::where_present),
-    ("page in a browser", ui::check),
+    ("page in a browser", |layout| ui::check(layout).map(ran)),
 ];
 
 /// Sets up and runs every check; the first that fails ends it.
@@ -34,6 +35,7 @@ const STEPS: [(&str, Check); 7] = [
 /// The set-up's, or the failed check's with its name.
 pub fn run(layout: &Layout, system: bool) -> Result<()> {
     let mut times = Vec::new();
+    let mut not_run = 0;
     let start = Instant::now();
     announce("set-up");
     Setup {
@@ -46,13 +48,21 @@ pub fn run(layout: &Layout, system: bool) -> Result<()> {
     for (name, check) in STEPS {
         announce(name);
         let start = Instant::now();
-        check(layout).with_context(|| format!("failed: {name}"))?;
+        let ran = check(layout).with_context(|| format!("failed: {name}"))?;
+        not_run += usize::from(!ran);
         times.push((name, start.elapsed()));
     }
     announce("summary");
     print!("{}", table(&times));
-    println!("{} passed, 0 failed", STEPS.len());
+    println!(
+        "{} passed, 0 failed, {not_run} not run",
+        STEPS.len() - not_run
+    );
     Ok(())
+}
+
+fn ran((): ()) -> bool {
+    true
 }
 
 fn announce(name: &str) {

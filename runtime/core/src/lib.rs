@@ -14,6 +14,7 @@ pub mod engine;
 pub mod events;
 pub mod frame;
 pub mod golden;
+pub mod graph;
 pub mod grid;
 pub mod hash;
 mod inference;

@@ -142,7 +142,8 @@ impl OrtEngine {
         let encoder = open(&path)?;
         check_encoder(&encoder, sizes).map_err(|message| OpenError::Graph { message, path })?;
         let mut heads = BTreeMap::new();
-        for (name, head) in declared {
+        let live = declared.iter().filter(|_| !options.small_memory);
+        for (name, head) in live {
             let key = (name.clone(), head.segments.to_string());
             if let Some(file) = head_files.get(&key) {
                 let path = package.dir.join(file);
@@ -190,6 +191,9 @@ impl OrtEngine {
                 .get(key)
                 .ok_or_else(|| failed("the package has no such graph".to_owned()))?;
             let path = self.dir.join(file);
+            if self.options.small_memory {
+                self.heads.clear();
+            }
             let (precision, options) = (self.precision, &self.options);
             let loaded = graph(&self.library, &path, precision, options, &mut self.nodes)
                 .map_err(|e| failed(e.to_string()))?;

@@ -1,6 +1,7 @@
 //! One graph by itself, with any inputs and outputs: for measuring, not for the live path.
 
 use crate::library::Library;
+use echocart_core::graph::{GraphInput, GraphOutput};
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{Session, SessionInputValue};
 use ort::value::TensorRef;
@@ -10,36 +11,6 @@ use std::path::Path;
 /// Quantise and dequantise nodes run as they stand: no integer kernels, which round differently from
 /// one processor to the next, and no moving of 8-bit floats to where no kernel takes them.
 const AS_WRITTEN: &str = "session.disable_quant_qdq";
-
-/// A value given to a graph.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum GraphInput<'a> {
-    /// 32-bit floats, row-major.
-    Floats {
-        /// Sizes.
-        shape: &'a [usize],
-        /// As many as the shape says.
-        values: &'a [f32],
-    },
-    /// 64-bit integers, row-major.
-    Integers {
-        /// Sizes.
-        shape: &'a [usize],
-        /// As many as the shape says.
-        values: &'a [i64],
-    },
-}
-
-/// 32-bit floats that a graph gave.
-#[derive(Debug, Clone, PartialEq)]
-pub struct GraphOutput {
-    /// Name in the graph.
-    pub name: String,
-    /// Sizes.
-    pub shape: Vec<usize>,
-    /// Row-major.
-    pub values: Vec<f32>,
-}
 
 /// Why a graph does not load or run; the message is ONNX Runtime's own.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -17,8 +17,9 @@ mod signature;
 mod smoke;
 mod system;
 
+pub use echocart_core::graph::{GraphInput, GraphOutput};
 pub use engine::{OpenError, OrtEngine};
-pub use graph::{GraphError, GraphInput, GraphOutput, GraphSession};
+pub use graph::{GraphError, GraphSession};
 pub use library::{
     Library, LibraryError, check_library, default_library_path, family_library_path,
 };

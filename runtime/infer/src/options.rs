@@ -41,7 +41,8 @@ pub struct EngineOptions {
     pub fallback: Fallback,
     /// Opens a variant on a provider it is not made for. Only for measuring.
     pub any_variant: bool,
-    /// Keeps no reserve of freed memory: slower, for a graph that runs once.
+    /// Holds one head graph at a time and no reserve of freed memory: slower, for graphs that run
+    /// once.
     pub small_memory: bool,
     /// Provider options that replace or join ours, by ONNX Runtime's names. Only for measuring.
     pub extra: BTreeMap<String, String>,

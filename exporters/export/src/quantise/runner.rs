@@ -1,36 +1,7 @@
 //! What calibration asks of whoever runs graphs.
 
+pub use echocart_core::graph::{GraphInput as Input, GraphOutput as Output};
 use std::path::Path;
-
-/// A value given to a graph, row-major.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Input<'a> {
-    /// 32-bit floats.
-    Floats {
-        /// Sizes.
-        shape: &'a [usize],
-        /// As many as the shape says.
-        values: &'a [f32],
-    },
-    /// 64-bit integers.
-    Integers {
-        /// Sizes.
-        shape: &'a [usize],
-        /// As many as the shape says.
-        values: &'a [i64],
-    },
-}
-
-/// A named output of a graph, row-major.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Output {
-    /// Name.
-    pub name: String,
-    /// Sizes.
-    pub shape: Vec<usize>,
-    /// Values.
-    pub values: Vec<f32>,
-}
 
 /// A loaded graph.
 pub trait LoadedGraph {

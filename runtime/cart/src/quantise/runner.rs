@@ -1,7 +1,7 @@
 //! Calibration's graphs on ONNX Runtime.
 
 use echocart_export::quantise::{GraphRunner, Input, LoadedGraph, Output};
-use echocart_infer::{GraphInput, GraphSession, Library};
+use echocart_infer::{GraphSession, Library};
 use std::path::Path;
 
 /// Runs graphs on ONNX Runtime's CPU provider.
@@ -20,23 +20,7 @@ struct Loaded(GraphSession);
 
 impl LoadedGraph for Loaded {
     fn run(&mut self, inputs: &[(&str, Input<'_>)]) -> Result<Vec<Output>, String> {
-        let inputs: Vec<(&str, GraphInput<'_>)> = inputs
-            .iter()
-            .map(|&(name, input)| {
-                let input = match input {
-                    Input::Floats { shape, values } => GraphInput::Floats { shape, values },
-                    Input::Integers { shape, values } => GraphInput::Integers { shape, values },
-                };
-                (name, input)
-            })
-            .collect();
-        let outputs = self.0.run(&inputs).map_err(|e| e.to_string())?;
-        let output = |output: echocart_infer::GraphOutput| Output {
-            name: output.name,
-            shape: output.shape,
-            values: output.values,
-        };
-        Ok(outputs.into_iter().map(output).collect())
+        self.0.run(inputs).map_err(|e| e.to_string())
     }
 }
 
