@@ -1,13 +1,14 @@
 //! The golden clips of a package: frames, and what the graphs just written make of them.
 
 use crate::error::ExportError;
+use crate::plain::PlainVariant;
 use crate::progress::Steps;
 use echocart_core::dump::{DumpError, DumpWriter};
 use echocart_core::engine::Engine;
 use echocart_core::frame::{Frame, FrameMeta};
-use echocart_core::golden::{self, GoldenClip, GoldenError, MOST_CLIPS};
+use echocart_core::golden::{self, Answers, GoldenClip, GoldenError, MOST_CLIPS};
 use echocart_core::hash::sha256_hex;
-use echocart_core::manifest::{FileEntry, Golden, Manifest};
+use echocart_core::manifest::{FileEntry, Golden, Manifest, Measured, Tokens, Variant};
 use echocart_core::package::Package;
 use echocart_core::signature::Signed;
 use std::collections::BTreeSet;
@@ -15,10 +16,13 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
+mod measured;
 mod pattern;
 
-/// Makes an engine over the fp32 variant of a package whose files are written but not yet hashed.
-pub type MakeGoldenEngine<'a> = &'a mut dyn FnMut(&Package) -> Result<Box<dyn Engine>, String>;
+/// Makes an engine on ONNX Runtime's CPU provider over the named variant of a package whose files
+/// are written but perhaps not yet hashed, whichever providers the variant is for.
+pub type MakeGoldenEngine<'a> =
+    &'a mut dyn FnMut(&Package, &str) -> Result<Box<dyn Engine>, String>;
 
 /// Which frames the golden clips are made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +44,8 @@ pub struct GoldenPlan<'a> {
     pub frames: GoldenFrames,
     /// What runs the graphs.
     pub make_engine: MakeGoldenEngine<'a>,
+    /// Variants to make beside fp32 and to compare with it on these clips.
+    pub variants: Vec<PlainVariant>,
 }
 
 impl GoldenPlan<'_> {
@@ -72,10 +78,9 @@ impl GoldenPlan<'_> {
             GoldenFrames::Synthetic => pattern::CLIPS.len(),
             GoldenFrames::Given { clips, .. } => clips.len(),
         };
-        let graphs = |v: &echocart_core::manifest::Variant| {
-            v.heads.values().map(|by| by.len()).sum::<usize>()
-        };
-        1 + clips * (1 + manifest.variants.values().map(graphs).sum::<usize>())
+        let graphs = |v: &Variant| v.heads.values().map(|by| by.len()).sum::<usize>();
+        let graphs = manifest.variants.values().map(graphs).sum::<usize>();
+        (1 + clips * (1 + graphs)) * (1 + self.variants.len())
     }
 }
 
@@ -101,7 +106,7 @@ pub(crate) fn add(
         signed: Signed::No,
     };
     let engine_failed = |message: String| ExportError::Engine { message };
-    let mut engine = (plan.make_engine)(&package).map_err(engine_failed)?;
+    let mut engine = (plan.make_engine)(&package, variant).map_err(engine_failed)?;
     let Some(entry) = manifest.variants.get(variant) else {
         return Err(engine_failed(format!(
             "the package has no variant {variant}"
@@ -112,6 +117,7 @@ pub(crate) fn add(
         Err(_) => ControlFlow::Break(()),
     };
     let answers = golden::run(engine.as_mut(), manifest, entry, &clips, &mut step);
+    drop(engine);
     let answers = answers.map_err(|error| match error {
         GoldenError::Interrupted => ExportError::Interrupted,
         error => engine_failed(error.to_string()),
@@ -141,6 +147,14 @@ pub(crate) fn add(
         }
         manifest.golden.insert(name.clone(), golden);
     }
+    let names: Vec<String> = plan.variants.iter().map(|v| v.name()).collect();
+    for name in names {
+        steps.step(&format!("load the graphs of {name}"))?;
+        let measured = compared(&package, &name, plan, &clips, &answers, steps)?;
+        if let Some(entry) = manifest.variants.get_mut(&name) {
+            entry.measured = measured;
+        }
+    }
     if let GoldenFrames::Given { permission, .. } = &plan.frames {
         let text = &mut manifest.card.text;
         *text = format!(
@@ -150,6 +164,46 @@ pub(crate) fn add(
         );
     }
     Ok(bytes)
+}
+
+/// Runs a variant on the clips beside what the fp32 graphs gave.
+fn compared(
+    package: &Package,
+    name: &str,
+    plan: &mut GoldenPlan<'_>,
+    clips: &[GoldenClip],
+    expected: &[Answers],
+    steps: &mut Steps<'_>,
+) -> Result<Measured, ExportError> {
+    let manifest = &package.manifest;
+    let all = manifest.encoder.tokens();
+    let not_run = |why: String| Ok(Measured::NotRun { why });
+    let Some(entry) = manifest.variants.get(name) else {
+        return not_run("not in the package".to_owned());
+    };
+    if let Tokens::Exactly(tokens) = entry.tokens
+        && tokens != all
+    {
+        return not_run(format!(
+            "it takes {tokens} tokens, the golden clips are of all {all}"
+        ));
+    }
+    let mut engine = match (plan.make_engine)(package, name) {
+        Ok(engine) => engine,
+        Err(why) => return not_run(why.replace('\n', " ")),
+    };
+    let mut step = |what: &str| match steps.step(&format!("{name}: {what}")) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(_) => ControlFlow::Break(()),
+    };
+    match golden::run(engine.as_mut(), manifest, entry, clips, &mut step) {
+        Err(GoldenError::Interrupted) => Err(ExportError::Interrupted),
+        Err(error) => not_run(error.to_string()),
+        Ok(found) => {
+            let dim = manifest.encoder.dim;
+            Ok(measured::measured(engine.info(), dim, expected, &found))
+        }
+    }
 }
 
 /// Name and frame dump of each clip, and where the frames come from.
@@ -219,6 +273,7 @@ fn shortened(manifest: &Manifest, name: &str, frames: &[Frame]) -> Result<Vec<u8
             meta: FrameMeta {
                 capture_nanos: frame.meta.capture_nanos - start_nanos,
                 pass: 0,
+                host: Default::default(),
                 ..frame.meta
             },
             pixels: frame.pixels.clone(),

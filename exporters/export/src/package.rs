@@ -7,10 +7,11 @@ use crate::graph;
 use crate::layout::{self, Probe};
 use crate::onnx::weights::WeightFile;
 use crate::output::Staging;
+use crate::plain;
 use crate::progress::{Progress, Steps};
 use crate::recipe::{
-    Recipe, RecipeHead, RecipeOutput, VARIANT, encoder_graph, encoder_weights, head_graph,
-    head_weights,
+    MoreGraphs, Recipe, RecipeHead, RecipeOutput, VARIANT, encoder_graph, encoder_weights,
+    head_graph, head_weights,
 };
 use crate::source::{WeightSource, Weights};
 use echocart_core::hash::sha256_hex;
@@ -82,15 +83,28 @@ pub fn export(
 /// [`ExportError::Interrupted`] if `progress` stops it.
 pub fn export_with_golden(
     request: &ExportRequest,
+    golden: Option<GoldenPlan<'_>>,
+    progress: Progress<'_>,
+) -> Result<ExportReport, ExportError> {
+    export_with_graphs(request, golden, &MoreGraphs::new(), progress)
+}
+
+/// As [`export_with_golden`], with head graphs for more numbers of clips.
+pub(crate) fn export_with_graphs(
+    request: &ExportRequest,
     mut golden: Option<GoldenPlan<'_>>,
+    more: &MoreGraphs,
     progress: Progress<'_>,
 ) -> Result<ExportReport, ExportError> {
     let recipe = &request.recipe;
     golden.as_ref().map_or(Ok(()), GoldenPlan::check)?;
     recipe.check()?;
+    if let Some(plan) = &golden {
+        plain::check_variants(&plan.variants, &[], recipe.encoder.tokens())?;
+    }
     recipe.check_scales()?;
     check_heads(request)?;
-    let mut manifest = recipe.manifest();
+    let mut manifest = recipe.manifest(more);
     let staging = Staging::create(&request.out_dir, request.replace)?;
     let mut steps = Steps::new(progress);
     steps.step("read the checkpoint")?;
@@ -122,7 +136,10 @@ pub fn export_with_golden(
         + manifest.files.len()
         + golden.as_ref().map_or(0, |plan| plan.steps(&manifest))
         + 1;
-    steps.count(total);
+    let plain = golden
+        .as_ref()
+        .map_or_else(Vec::new, |plan| plan.variants.clone());
+    steps.count(total + plain::steps(&plain, &manifest));
 
     manifest.checkpoint = checkpoint(&request.encoder, key, &mut steps)?;
     let dir = staging.path();
@@ -139,7 +156,7 @@ pub fn export_with_golden(
         for clips in recipe
             .heads
             .get(name)
-            .map_or_else(Vec::new, RecipeHead::graphs)
+            .map_or_else(Vec::new, |head| head.graphs(more.get(name)))
         {
             let bytes = graph::head::graph(&head.probe, tensors.clone(), clips);
             write(dir, &head_graph(name, clips), &bytes)?;
@@ -155,6 +172,9 @@ pub fn export_with_golden(
         let (sha256, bytes) = steps.hash(&dir.join(name))?;
         total_bytes += bytes;
         *entry = FileEntry { bytes, sha256 };
+    }
+    if let Some(source) = manifest.variants.get(VARIANT).cloned() {
+        total_bytes += plain::add(dir, &mut manifest, &source, &plain, &mut steps)?;
     }
     if let Some(plan) = &mut golden {
         total_bytes += golden::add(dir, &mut manifest, VARIANT, plan, &mut steps)?;

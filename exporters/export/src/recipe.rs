@@ -10,11 +10,14 @@ use echocart_core::manifest::{
     Measured, Precision, Preprocess, Sampling, Slots, Tokens, Tolerance, Variant, ViewRule,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 pub(crate) const VARIANT: &str = "fp32";
 const SEGMENTS: [usize; 2] = [1, 2];
+/// Numbers of clips that single-view heads have graphs for besides those of live use, by head.
+pub(crate) type MoreGraphs = BTreeMap<String, BTreeSet<usize>>;
+
 const GIANT_DIM_AND_DEPTH: (usize, usize) = (1408, 40);
 const GIANT_HEADS: usize = 22;
 
@@ -196,11 +199,16 @@ impl RecipeHead {
         }
     }
 
-    /// The clips that each of its graphs takes.
-    pub(crate) fn graphs(&self) -> Vec<Clips<'_>> {
+    /// The clips that each of its graphs takes; a single-view head has graphs for the numbers
+    /// `more` besides those of live use.
+    pub(crate) fn graphs(&self, more: Option<&BTreeSet<usize>>) -> Vec<Clips<'_>> {
         match &self.slots {
             Some(slots) => slots.allowed.iter().map(|set| Clips::Slots(set)).collect(),
-            None => SEGMENTS.map(Clips::Segments).into(),
+            None => {
+                let more = more.into_iter().flatten().copied();
+                let numbers: BTreeSet<usize> = more.chain(SEGMENTS).collect();
+                numbers.into_iter().map(Clips::Segments).collect()
+            }
         }
     }
 
@@ -333,7 +341,7 @@ impl Recipe {
         for (name, head) in &self.heads {
             head.check(&format!("heads.{name}"))?;
         }
-        self.manifest().validate()?;
+        self.manifest(&MoreGraphs::new()).validate()?;
         let wrong = |key: &str, expected: &str, found: usize| {
             Err(ManifestError {
                 key: key.to_owned(),
@@ -362,10 +370,10 @@ impl Recipe {
     }
 
     /// The manifest with everything but what the files will decide.
-    pub(crate) fn manifest(&self) -> Manifest {
+    pub(crate) fn manifest(&self, more: &MoreGraphs) -> Manifest {
         let graphs = |(name, head): (&String, &RecipeHead)| {
             let graph = |clips| (graph_key(clips), head_graph(name, clips));
-            let graphs = head.graphs().into_iter().map(graph);
+            let graphs = head.graphs(more.get(name)).into_iter().map(graph);
             (name.clone(), graphs.collect())
         };
         let variant = Variant {
@@ -382,7 +390,7 @@ impl Recipe {
             .heads
             .iter()
             .flat_map(|(name, head)| {
-                let graphs = head.graphs().into_iter();
+                let graphs = head.graphs(more.get(name)).into_iter();
                 let graphs = graphs.map(|clips| head_graph(name, clips));
                 graphs.chain([head_weights(name)])
             })

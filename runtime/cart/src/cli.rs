@@ -7,6 +7,8 @@ use crate::evaluate::EvaluateArgs;
 use crate::package::PackageArgs;
 use crate::quantise::QuantiseArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use echocart_export::PlainVariant;
+use echocart_export::engines::Target;
 use std::path::PathBuf;
 
 const EXIT_CODES: &str = "\
@@ -127,6 +129,7 @@ Examples:
   echocart export --recipe configs/models/echojepa-l.toml --checkpoint encoder.pt \\
       --probe view=view_probe.pt --probe lvef=lvef_probe.pt --out pkg
   echocart export ... --scaler lvef=lvef_scaler.pkl     mean and std of the EF from its scaler
+  echocart export ... --variants fp32-plain,fp16-plain --target sm86,sm89
   echocart export ... --golden-from a4c.dcm --distribution-permitted \"CC BY 4.0, Example Hospital\"
 
 Exit codes: 0 done, 1 a file could not be written, 2 usage or recipe, 3 recording for a golden clip,
@@ -160,8 +163,22 @@ pub struct ExportArgs {
     /// the layers after them take a 40th. fp32 computes the same; a hard test for quantisation.
     #[arg(long, requires = "generated_weights")]
     pub outliers: bool,
+    /// Variants to make beside fp32: fp32-plain (OpenVINO) and fp16-plain (TensorRT), whose attention
+    /// is made of plain operators; with :N for exactly N tokens. Each is compared with fp32.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub variants: Vec<PlainVariant>,
+    /// Chips that the variants for TensorRT must suit: sm80, sm86, sm89, sm120. One that a chip
+    /// cannot take is refused, with the reason; `package compile` makes the engines.
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        requires = "variants"
+    )]
+    pub target: Vec<Target>,
     /// Make the golden clips from the first clip of these recordings (one or two) instead of a
-    /// synthetic pattern. Their images go into the package.
+    /// synthetic pattern. Their images go into the package as they are: what is burned in, names and
+    /// dates included, is kept, so remove it first.
     #[arg(long, value_name = "FILE", num_args = 1.., requires = "distribution_permitted")]
     pub golden_from: Vec<PathBuf>,
     /// Who permits the distribution of those images, in words. Goes into the package's card.

@@ -6,11 +6,11 @@ use crate::run::library;
 use echocart_capture::OpenOptions;
 use echocart_core::engine::Engine;
 use echocart_core::frame::Frame;
-use echocart_core::manifest::{HeadOutput, Manifest, Slots};
+use echocart_core::manifest::{AnyTokens, HeadOutput, Manifest, Measured, Slots, Tokens, Variant};
 use echocart_core::package::Package;
 use echocart_export::{
     ExportError, ExportReport, ExportRequest, GoldenFrames, GoldenPlan, Recipe, WeightSource,
-    export_with_golden,
+    check_variants, export_with_golden,
 };
 use echocart_infer::{EngineOptions, OrtEngine, Provider};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -35,6 +35,8 @@ pub fn export(args: &ExportArgs) -> Result<ExitCode, Failure> {
     let scalers = by_head("--scaler", &args.scalers, |file| file)?;
     let recipe = recipe.with_scalers(&scalers).because(Cause::Usage)?;
     let (encoder, probes) = sources(args, &recipe)?;
+    let all = recipe.encoder.tokens();
+    check_variants(&args.variants, &args.target, all).because(Cause::Usage)?;
     let request = ExportRequest {
         recipe,
         encoder,
@@ -44,17 +46,19 @@ pub fn export(args: &ExportArgs) -> Result<ExitCode, Failure> {
     };
     let frames = golden_frames(args, &request.recipe)?;
     let library = library(args.library.as_deref())?;
-    let mut make_engine = |package: &Package| -> Result<Box<dyn Engine>, String> {
+    let mut make_engine = |package: &Package, name: &str| -> Result<Box<dyn Engine>, String> {
         let options = EngineOptions {
             small_memory: true,
+            any_variant: true,
             ..EngineOptions::new(Provider::Cpu, GOLDEN_THREADS)
         };
-        let engine = OrtEngine::open_on(&library, package, "fp32", options);
+        let engine = OrtEngine::open_on(&library, package, name, options);
         Ok(Box::new(engine.map_err(|e| e.to_string())?))
     };
     let golden = GoldenPlan {
         frames,
         make_engine: &mut make_engine,
+        variants: args.variants.clone(),
     };
     let mut bar = Bar::new(stop);
     let report = export_with_golden(&request, Some(golden), &mut |what, done, total| {
@@ -130,6 +134,9 @@ fn words(report: &ExportReport) -> String {
             lines.push(format!("  value: z x {std} + {mean} {unit}"));
         }
     }
+    for (name, variant) in &manifest.variants {
+        lines.push(variant_words(name, variant));
+    }
     lines.push(format!("clip: {}", clip_words(manifest)));
     lines.push(format!("size: {:.1} MB", report.bytes as f64 / 1e6));
     lines.join("\n") + "\n"
@@ -186,6 +193,34 @@ pub fn failure(error: ExportError) -> Failure {
 
 fn short(hash: &str) -> &str {
     hash.get(..12).unwrap_or(hash)
+}
+
+/// A variant in words: what it is for, and how far it was from fp32.
+pub fn variant_words(name: &str, variant: &Variant) -> String {
+    let tokens = match variant.tokens {
+        Tokens::Exactly(tokens) => format!("{tokens} tokens"),
+        Tokens::Any(AnyTokens::Any) => "any number of tokens".to_owned(),
+    };
+    let measured = match &variant.measured {
+        Measured::Reference => "the reference of the others".to_owned(),
+        Measured::NotRun { why } => format!("not run: {why}"),
+        Measured::Run {
+            provider,
+            library,
+            clips,
+            token_cosine_mean,
+            token_cosine_worst,
+            tokens_relative_rms,
+            heads_max_abs,
+        } => format!(
+            "on {provider}, {library}, {clips} clip(s): token cosine {token_cosine_mean:.6} \
+             (worst {token_cosine_worst:.6}), relative RMS {tokens_relative_rms:.2e}, heads \
+             {heads_max_abs:.2e}"
+        ),
+    };
+    let precision = variant.precision.as_str();
+    let providers = variant.providers.join(", ");
+    format!("variant {name}: {precision}, {tokens}, for {providers}\n  measured: {measured}")
 }
 
 /// Sampling in words, with the real-time span of a clip.

@@ -2,8 +2,8 @@
 
 use super::{CompileRequest, CompiledGraph, EngineEntry, Outcome, PROVIDER, Target};
 use crate::error::ExportError;
-use crate::quantise::plan::{AttentionPlan, GraphPlan, LinearPlan};
-use crate::variant::{Form, Islands, Model, rewrite};
+use crate::plain;
+use crate::variant::{Model, rewrite};
 use echocart_core::manifest::{Manifest, Precision, Tokens, Variant};
 use echocart_core::package::Package;
 use std::collections::BTreeSet;
@@ -81,25 +81,8 @@ impl Flavour {
 
 /// 16-bit floats and plain attention, norms and softmax in 32 bits.
 fn halved(model: &Model, graph: &Path) -> Result<Model, ExportError> {
-    let zero = AttentionPlan {
-        query_limit: 0.0,
-        key_limit: 0.0,
-        share_limit: 0.0,
-        value_limit: 0.0,
-    };
-    let linears = model.linear_layers().into_iter();
-    let attentions = model.attentions().into_iter();
-    let plan = GraphPlan {
-        linears: linears.map(|l| (l.name, LinearPlan::default())).collect(),
-        attentions: attentions.map(|a| (a.name, zero)).collect(),
-        ..GraphPlan::default()
-    };
-    let islands = Islands {
-        norms: true,
-        softmax: true,
-        layers: BTreeSet::new(),
-    };
-    let draft = rewrite(model, &plan, &Form::fp16(true, islands))?;
+    let (plan, form) = plain::half(model);
+    let draft = rewrite(model, &plan, &form)?;
     let dir = graph.parent().unwrap_or(Path::new(""));
     let tensors = draft.write(dir, "fp16.weights", &mut |_| Ok(()))?;
     draft.model(graph, &tensors)

@@ -8,6 +8,7 @@ mod flavour;
 mod target;
 
 use crate::error::ExportError;
+use crate::input::{MOST_TEXT_BYTES, read_text};
 use crate::output::Staging;
 use crate::progress::{Progress, Steps};
 use compiler::Compiler;
@@ -16,7 +17,7 @@ use echocart_core::hash::sha256_hex;
 use echocart_core::manifest::{FileEntry, Precision};
 use echocart_core::package::{MANIFEST, Package};
 use flavour::{Flavour, flavours};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
 pub use target::Target;
@@ -96,21 +97,52 @@ pub struct EngineReport {
     pub graphs: Vec<CompiledGraph>,
 }
 
-#[derive(Serialize)]
-struct EngineList {
-    compiler: String,
-    compiler_sha256: String,
-    engines: Vec<EngineEntry>,
+/// [`ENGINES`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EngineList {
+    /// The compiler, in words.
+    pub compiler: String,
+    /// SHA-256 of its library.
+    pub compiler_sha256: String,
+    /// The engines, in no order that matters.
+    pub engines: Vec<EngineEntry>,
 }
 
-#[derive(Serialize)]
-struct EngineEntry {
-    file: String,
-    graph: String,
-    graph_sha256: String,
-    variant: String,
-    tokens: usize,
-    target: Target,
+/// One engine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EngineEntry {
+    /// Its file.
+    pub file: String,
+    /// File of the graph it was compiled from.
+    pub graph: String,
+    /// SHA-256 of that file.
+    pub graph_sha256: String,
+    /// The graph's variant.
+    pub variant: String,
+    /// Tokens of a clip it takes.
+    pub tokens: usize,
+    /// The chip it runs on.
+    pub target: Target,
+}
+
+/// What a package says about its engines; none for one without.
+///
+/// # Errors
+/// [`ExportError::Read`], [`ExportError::Settings`] for a list that is none.
+pub fn read_engines(package: &Package) -> Result<Option<EngineList>, ExportError> {
+    if !package.manifest.files.contains_key(ENGINES) {
+        return Ok(None);
+    }
+    let path = package.dir.join(ENGINES);
+    let text = read_text("list of engines", &path, MOST_TEXT_BYTES)?;
+    let list = serde_json::from_str(&text).map_err(|e| ExportError::Settings {
+        what: "list of engines",
+        message: e.to_string(),
+        path,
+    })?;
+    Ok(Some(list))
 }
 
 fn open(request: &CompileRequest) -> Result<Package, ExportError> {

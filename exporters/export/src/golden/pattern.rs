@@ -43,6 +43,7 @@ impl Clip {
                 format: self.format,
                 capture_nanos,
                 pass: 0,
+                host: Default::default(),
             };
             Frame {
                 meta,

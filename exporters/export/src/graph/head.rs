@@ -19,7 +19,7 @@ const CROSS: &str = "pooler.cross_attention_block";
 const SCORES: &str = "pooler.query.scores";
 const VALUES: &str = "pooler.query.values";
 const RESIDUAL: &str = "pooler.query.residual";
-const EMBEDDING: &str = "slots.embedding.";
+const EMBEDDING: &str = "slots.embedding";
 
 /// Name of the output `[1, values]` f32.
 pub const OUTPUT: &str = "output";
@@ -75,7 +75,7 @@ pub(crate) fn write(
     file.finish()
 }
 
-/// Writes one vector per slot.
+/// Writes one vector per slot, all in one tensor: every set's graph has the same weights.
 fn write_embeddings(
     places: &Places,
     dim: usize,
@@ -96,10 +96,7 @@ fn write_embeddings(
                 .collect()
         }
     };
-    for (slot, vector) in vectors.chunks(dim).enumerate() {
-        file.push(format!("{EMBEDDING}{slot}"), &[dim], vector)?;
-    }
-    Ok(())
+    file.push(EMBEDDING, &[vectors.len() / dim, dim], &vectors)
 }
 
 /// Writes an attentive probe's weights, the query folded into them.
@@ -156,15 +153,7 @@ fn write_attentive(
 
 /// The bytes of the graph for `clips` over weights that [`write`] gave.
 pub(crate) fn graph(probe: &Probe, weights: Vec<TensorProto>, clips: Clips<'_>) -> Vec<u8> {
-    let slots = match clips {
-        Clips::Segments(_) => &[],
-        Clips::Slots(slots) => slots,
-    };
-    let used = |tensor: &TensorProto| {
-        let slot = tensor.name().strip_prefix(EMBEDDING);
-        slot.is_none_or(|slot| slots.iter().any(|s| s.to_string() == slot))
-    };
-    let mut graph = Graph::new("head", weights.into_iter().filter(used).collect());
+    let mut graph = Graph::new("head", weights);
     let count = match clips {
         Clips::Segments(segments) => segments,
         Clips::Slots(slots) => slots.len(),
@@ -181,9 +170,14 @@ pub(crate) fn graph(probe: &Probe, weights: Vec<TensorProto>, clips: Clips<'_>) 
     if probe
         .places
         .is_some_and(|places| places.embedding != SlotEmbedding::None)
+        && let Clips::Slots(slots) = clips
     {
-        for (name, slot) in inputs.iter_mut().zip(slots) {
-            let vector = format!("{EMBEDDING}{slot}");
+        for (name, &slot) in inputs.iter_mut().zip(slots) {
+            let index = format!("slots.index.{slot}");
+            graph.ints(&index, &[slot as i64]);
+            let vector = format!("slots.vector.{slot}");
+            let axis = [("axis", Attribute::Int(0))];
+            let vector = graph.op("Gather", &[EMBEDDING, &index], &vector, &axis);
             *name = graph.op("Add", &[name, &vector], &format!("{name}.placed"), &[]);
         }
     }

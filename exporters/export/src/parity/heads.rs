@@ -18,6 +18,9 @@ const RANGE: [f64; 2] = [-1e6, 1e6];
 const CLIPS_PER_VIEW: usize = 2;
 const SLOTS: usize = 4;
 
+/// Most clips of one head: an engine's places for tokens.
+const MOST_CLIPS: usize = 16;
+
 /// One head of a case.
 pub(super) struct CaseHead {
     pub(super) head: RecipeHead,
@@ -50,7 +53,7 @@ impl CaseHead {
     pub(super) fn clips(&self, clips: &Selection) -> Option<Vec<usize>> {
         match (&self.head.slots, clips) {
             (Some(slots), clips) => clips.slots(slots.views.len(), slots.clips_per_view),
-            (None, Selection::First(n @ 1..=2)) => Some((0..*n).collect()),
+            (None, Selection::First(n @ 1..=MOST_CLIPS)) => Some((0..*n).collect()),
             (None, _) => None,
         }
     }
@@ -78,18 +81,18 @@ pub(super) fn heads(
         } = &output.of
         {
             let entry = asked.entry(head).or_default();
-            entry.regression = match head.as_str() {
-                VIEW => false,
-                LVEF | RVSP => true,
-                _ => *regression,
-            };
+            entry.regression = *regression && head != VIEW;
             entry.selections.push(clips);
         }
     }
     let file = |name: &str| dir.join(format!("{name}_probe.pt"));
     for (name, regression) in [(VIEW, false), (LVEF, true), (RVSP, true)] {
         if file(name).exists() {
-            asked.entry(name).or_default().regression = regression;
+            let unasked = Asked {
+                regression,
+                ..Asked::default()
+            };
+            asked.entry(name).or_insert(unasked);
         }
     }
     asked.retain(|name, _| {

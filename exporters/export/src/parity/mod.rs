@@ -14,8 +14,9 @@ pub use case::Case;
 pub use compare::{HEAD_TOLERANCE, Row, Status, TOKENS_TOLERANCE};
 
 use crate::error::ExportError;
-use crate::package::{ExportRequest, export};
+use crate::package::{ExportRequest, export_with_graphs};
 use crate::progress::{Progress, go_on};
+use crate::recipe::MoreGraphs;
 use crate::source::WeightSource;
 use compare::{compare_head, compare_tokens};
 use echocart_core::engine::Engine;
@@ -110,7 +111,7 @@ pub fn run(
         out_dir: temporary.path().join("package"),
         replace: false,
     };
-    let package = export(&request, progress)?;
+    let package = export_with_graphs(&request, None, &plan.graphs(), progress)?;
 
     go_on(progress("load the graphs", 0, 1))?;
     let engine = make_engine(&package.dir).map_err(|message| ExportError::Engine { message })?;
@@ -218,6 +219,18 @@ impl Plan {
         self.tasks
             .iter()
             .filter(move |task| task.output.kept == kept)
+    }
+
+    /// Numbers of clips that the heads need graphs for.
+    fn graphs(&self) -> MoreGraphs {
+        let mut graphs = MoreGraphs::new();
+        for task in &self.tasks {
+            if let Of::Head { head, .. } = &task.output.of {
+                let numbers = graphs.entry(head.clone()).or_default();
+                numbers.insert(task.clips.len());
+            }
+        }
+        graphs
     }
 
     /// Clips to encode: one more than the highest number.

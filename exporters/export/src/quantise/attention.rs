@@ -1,11 +1,13 @@
 //! The shares that an attention gives, on a few queries: the fused operator does not show them.
 
 use super::plan::AttentionPlan;
-use super::range::candidates;
+use super::range::{RangeRule, candidates};
 use crate::variant::{Attention, Format};
 use ndarray::{ArrayView2, Axis, Slice};
 
 const QUERIES: usize = 48;
+/// How much further than the largest magnitude seen a range reaches.
+const ROOM: f32 = 1.1;
 
 /// Queries and keys of one clip, `[tokens, heads * head_dim]`.
 pub(super) struct Operands<'a> {
@@ -21,7 +23,8 @@ pub(super) struct Largest {
     pub value: f32,
 }
 
-fn shares(attention: &Attention, operands: &Operands<'_>) -> Vec<f32> {
+/// The shares of some queries with all keys.
+pub(super) fn shares(attention: &Attention, operands: &Operands<'_>) -> Vec<f32> {
     let tokens = operands.query.nrows();
     let head_dim = operands.query.ncols() / attention.heads.max(1);
     let stride = tokens.div_ceil(QUERIES).max(1);
@@ -43,24 +46,23 @@ fn shares(attention: &Attention, operands: &Operands<'_>) -> Vec<f32> {
     shares
 }
 
-/// Plans to try, the plainest first.
+/// The plan that a rule for the shares gives; none if it gives the same as a plainer one.
 ///
-/// Queries, keys and values keep the largest magnitude seen: to cut off a score changes which
-/// token wins, and other images reach further.
-pub(super) fn plans(
-    attention: &Attention,
-    operands: &Operands<'_>,
+/// Queries, keys and values keep the largest magnitude seen and some room: to cut off a score
+/// changes which token wins, and other images reach further.
+pub(super) fn plan(
+    shares: &[f32],
     largest: Largest,
+    rule: RangeRule,
     format: Format,
-) -> Vec<AttentionPlan> {
-    let shares = shares(attention, operands);
+) -> Option<AttentionPlan> {
     let most = shares.iter().fold(0.0f32, |a, &b| a.max(b));
-    let limits = candidates(&shares, most, format).into_iter();
-    let plan = |(_, share_limit)| AttentionPlan {
-        query_limit: largest.query,
-        key_limit: largest.key,
-        share_limit,
-        value_limit: largest.value,
-    };
-    limits.map(plan).collect()
+    let mut found = candidates(shares, most, format).into_iter();
+    let (_, limit) = found.find(|(own, _)| *own == rule)?;
+    Some(AttentionPlan {
+        query_limit: largest.query * ROOM,
+        key_limit: largest.key * ROOM,
+        share_limit: (limit * ROOM).min(1.0),
+        value_limit: largest.value * ROOM,
+    })
 }

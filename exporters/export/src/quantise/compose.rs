@@ -1,6 +1,6 @@
 //! From what each layer costs to a plan: which layers stay in fp32.
 
-use super::calibrate::GraphMeasure;
+use super::layers::GraphMeasure;
 use super::plan::GraphPlan;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -44,13 +44,21 @@ struct Candidate<'a> {
 
 /// A plan and what it leaves out.
 pub(super) struct Composed {
+    /// The numbers come from all folds.
     pub plan: GraphPlan,
+    /// The same layers with numbers from all folds but one, by that one.
+    pub without: Vec<GraphPlan>,
     /// Root of the sum of squared block errors of what is in.
     pub predicted: f64,
 }
 
 /// Applies the rule. `tokens` are those an attention runs over.
-pub(super) fn compose(measure: &GraphMeasure, rule: &Rule, tokens: usize) -> Composed {
+pub(super) fn compose(
+    measure: &GraphMeasure,
+    rule: &Rule,
+    tokens: usize,
+    folds: usize,
+) -> Composed {
     let layers = measure.layers.iter().map(|layer| Candidate {
         name: &layer.name,
         error: layer.block_error,
@@ -85,17 +93,19 @@ pub(super) fn compose(measure: &GraphMeasure, rule: &Rule, tokens: usize) -> Com
         left_out.push(candidate.name.to_owned());
     }
     let stays = |name: &String| left_out.contains(name);
-    let mut plan = GraphPlan::default();
-    for layer in measure.layers.iter().filter(|layer| !stays(&layer.name)) {
-        plan.linears.insert(layer.name.clone(), layer.plan.clone());
-        plan.migrations.extend(layer.migration.clone());
-    }
-    for attention in measure.attentions.iter().filter(|a| !stays(&a.name)) {
-        plan.attentions
-            .insert(attention.name.clone(), attention.plan);
-    }
+    let plan = |without: Option<usize>| {
+        let mut plan = GraphPlan::default();
+        for layer in measure.layers.iter().filter(|layer| !stays(&layer.name)) {
+            layer.add_to(&mut plan, without);
+        }
+        for attention in measure.attentions.iter().filter(|a| !stays(&a.name)) {
+            attention.add_to(&mut plan, without);
+        }
+        plan
+    };
     Composed {
-        plan,
+        plan: plan(None),
+        without: (0..folds).map(|fold| plan(Some(fold))).collect(),
         predicted: sum.max(0.0).sqrt(),
     }
 }
@@ -103,15 +113,15 @@ pub(super) fn compose(measure: &GraphMeasure, rule: &Rule, tokens: usize) -> Com
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::quantise::calibrate::LayerMeasure;
-    use crate::quantise::plan::LinearPlan;
+    use crate::quantise::layers::{LayerMeasure, LayerPlan};
     use crate::quantise::range::RangeRule;
 
     fn layer(name: &str, block_error: f64, inputs: usize) -> LayerMeasure {
         LayerMeasure {
             name: name.to_owned(),
-            plan: LinearPlan::default(),
-            migration: None,
+            whole: LayerPlan::default(),
+            without: Vec::new(),
+            noisy: Vec::new(),
             alpha: None,
             rule: RangeRule::MinMax,
             noise: 0.0,
@@ -137,7 +147,7 @@ mod tests {
             most_attention_error: 0.004,
             budget: 0.011,
         };
-        let composed = compose(&measure, &rule, 100);
+        let composed = compose(&measure, &rule, 100, 1);
         let names: Vec<&String> = composed.plan.linears.keys().collect();
         assert_eq!(names, ["b", "d"]);
         assert!(composed.predicted <= 0.011);
@@ -154,7 +164,7 @@ mod tests {
             most_attention_error: 0.004,
             budget: 0.05,
         };
-        let composed = compose(&measure, &rule, 100);
+        let composed = compose(&measure, &rule, 100, 1);
         assert!(composed.plan.linears.is_empty());
     }
 }

@@ -31,6 +31,17 @@ pub struct TokenDistance {
     pub relative_rms: f64,
 }
 
+impl TokenDistance {
+    /// The worse of two, number by number.
+    pub(super) fn worse(&self, other: &Self) -> Self {
+        Self {
+            cosine_mean: self.cosine_mean.min(other.cosine_mean),
+            cosine_worst: self.cosine_worst.min(other.cosine_worst),
+            relative_rms: self.relative_rms.max(other.relative_rms),
+        }
+    }
+}
+
 /// A head's outputs beside those of fp32.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HeadDistance {

@@ -3,15 +3,16 @@
 use super::clip::Origin;
 use super::compose::Rule;
 use super::measure::{HeadDistance, TokenDistance};
+use super::number::quantises_activations;
 use super::range::RangeRule;
-use echocart_core::manifest::Precision;
+use echocart_core::manifest::{Precision, Tolerance};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Version of the format.
 pub const REPORT_FORMAT: u32 = 1;
 
-/// What a variant whose activations are quantised is held to.
+/// What a variant is held to.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Targets {
     /// Least mean cosine between a token and its fp32 one.
@@ -29,6 +30,19 @@ impl Targets {
         cosine_worst: 0.99,
         relative_rms: 6e-2,
     };
+
+    /// What a precision is held to: 8-bit activations to these, others to the relative RMS error
+    /// that the manifest tolerates.
+    pub fn of(precision: Precision) -> Self {
+        if quantises_activations(precision) {
+            return Self::INT8;
+        }
+        Self {
+            cosine_mean: -1.0,
+            cosine_worst: -1.0,
+            relative_rms: Tolerance::of(precision).tokens_relative_rms,
+        }
+    }
 
     /// Whether a distance is within them.
     pub fn met(&self, found: &TokenDistance) -> bool {
@@ -100,9 +114,8 @@ pub enum Outcome {
         tokens: TokenDistance,
         /// Heads beside those of fp32, each variant's heads on its own tokens.
         heads: BTreeMap<String, HeadDistance>,
-        /// Whether the targets are met, where there are any.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        targets_met: Option<bool>,
+        /// Whether the targets are met: those of 8-bit variants, or the manifest's tolerance.
+        targets_met: bool,
     },
     /// No provider here runs it.
     NotRun {

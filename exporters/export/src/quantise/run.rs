@@ -1,21 +1,23 @@
 //! From a package and clips to a new package with more variants.
 
-use super::calibrate::{Calibration, GraphMeasure, PROBES, probes, steps};
+use super::calibrate::{Calibration, steps};
 use super::card::{markdown, picture_name};
 use super::clip::Clip;
-use super::compose::{Composed, MOST_ATTENTION_ERROR, MOST_BLOCK_ERROR, Rule, compose};
-use super::measure::{Failure, Outputs, Subject, head_graph, token_distance};
+use super::compose::{Composed, Rule, compose};
+use super::fold::Folds;
+use super::layers::GraphMeasure;
+use super::measure::{Failure, Outputs, Subject, head_graph};
 use super::number::quantises_activations;
 use super::outcome::{
-    ENCODER, Measures, Ready, feed_pairs, largest_pixel, layer_reports, measured, new_report,
-    outcome, sizes, within,
+    ENCODER, Measures, feed_pairs, largest_pixel, layer_reports, measured, new_report, outcome,
+    sizes,
 };
 use super::picture;
 use super::plan::{GraphPlan, Plan};
-use super::report::{Round, VariantReport};
+use super::report::VariantReport;
 use super::request::{QuantiseReport, QuantiseRequest, check, wrong};
 use super::runner::GraphRunner;
-use super::write::{Sources, every_layer, part, put};
+use super::write::{Sources, part, put};
 use crate::error::ExportError;
 use crate::graph::encoder::ROWS;
 use crate::output::Staging;
@@ -32,18 +34,17 @@ use std::sync::Arc;
 
 const REPORT: &str = "report.json";
 const CARD: &str = "report.md";
-const FIRST_BUDGET: f64 = 0.05;
-const SMALLER: f64 = 0.7;
-const MOST_ROUNDS: usize = 4;
 
-struct Run<'a> {
-    request: &'a QuantiseRequest<'a>,
+/// One request on its way.
+pub(super) struct Run<'a> {
+    pub request: &'a QuantiseRequest<'a>,
     runner: &'a mut dyn GraphRunner,
     progress: Progress<'a>,
     source: Variant,
-    sources: Sources,
+    pub sources: Sources,
+    pub folds: Folds,
     behind: usize,
-    total: usize,
+    pub total: usize,
 }
 
 /// Makes variants of a package and writes them, with a report, into a new one.
@@ -71,6 +72,7 @@ pub fn quantise(
         progress,
         source: source.clone(),
         sources,
+        folds: Folds::of(&request.calibration),
         behind: 0,
         total: 0,
     };
@@ -90,12 +92,13 @@ impl Run<'_> {
         go_on((self.progress)(what, self.behind - 1, self.total))
     }
 
-    /// Calibration clips that plans are tried on, far apart.
-    fn checks(&self) -> Vec<Clip> {
+    /// Calibration clips that plans are tried on, one of each fold.
+    pub fn checks(&self) -> Vec<Clip> {
         let clips = &self.request.calibration;
-        let places = probes(clips.len(), PROBES);
-        let clip = |place: usize| clips.get(place).cloned();
-        places.into_iter().filter_map(clip).collect()
+        let places = self.folds.tried().into_iter();
+        places
+            .filter_map(|place| clips.get(place).cloned())
+            .collect()
     }
 
     fn head_models(&self) -> Vec<(String, Model, usize)> {
@@ -138,6 +141,7 @@ impl Run<'_> {
             progress: self.progress,
             what: "calibrate the encoder:",
             steps: (self.behind, self.total),
+            folds: &self.folds,
             known: Some((
                 ROWS,
                 largest_pixel(&self.request.package.manifest.preprocess),
@@ -157,6 +161,7 @@ impl Run<'_> {
                 progress: self.progress,
                 what: &format!("calibrate head {name}:"),
                 steps: (self.behind, self.total),
+                folds: &self.folds,
                 known: None,
             };
             let calibrated = calibration.run(feed_pairs(&tokens, encoder.dim, clips))?;
@@ -166,7 +171,8 @@ impl Run<'_> {
         Ok(measures)
     }
 
-    fn outputs(
+    /// What a variant gives for clips.
+    pub fn outputs(
         &mut self,
         dir: &Path,
         variant: &Variant,
@@ -185,7 +191,8 @@ impl Run<'_> {
         subject.run(self.runner, clips, self.progress, steps)
     }
 
-    fn write(
+    /// Writes a variant.
+    pub fn write(
         &mut self,
         plan: &Plan,
         islands: &Islands,
@@ -201,7 +208,8 @@ impl Run<'_> {
             .write(name, plan, islands, &self.source, dir, &mut on_tensor)
     }
 
-    fn plan_of(
+    /// A plan for all graphs.
+    pub fn plan_of(
         &self,
         precision: Precision,
         measures: &Measures,
@@ -211,12 +219,18 @@ impl Run<'_> {
         let none = GraphMeasure::default();
         let composed = |graph: &str, clips: usize| {
             let measure = measures.get(graph).and_then(|m| m.get(&precision));
-            compose(measure.unwrap_or(&none), rule, tokens * clips)
+            compose(
+                measure.unwrap_or(&none),
+                rule,
+                tokens * clips,
+                self.folds.count(),
+            )
         };
         let encoder = composed(ENCODER, 1);
-        let heads: BTreeMap<String, Composed> = measures
+        let heads: BTreeMap<String, Composed> = self
+            .sources
+            .heads
             .keys()
-            .filter(|name| *name != ENCODER)
             .map(|name| (name.clone(), composed(name, 1)))
             .collect();
         let plan = Plan {
@@ -228,113 +242,6 @@ impl Run<'_> {
                 .collect(),
         };
         (plan, encoder, heads)
-    }
-
-    /// An 8-bit variant: smaller budgets until the check clips are well within the targets.
-    fn with_ranges(
-        &mut self,
-        precision: Precision,
-        measures: &Measures,
-        exact: &Outputs,
-        dir: &Path,
-    ) -> Result<Ready, ExportError> {
-        let mut rule = Rule {
-            most_block_error: MOST_BLOCK_ERROR,
-            most_attention_error: MOST_ATTENTION_ERROR,
-            budget: FIRST_BUDGET,
-        };
-        let mut rounds = Vec::new();
-        let dim = self.request.package.manifest.encoder.dim;
-        let checks = self.checks();
-        loop {
-            let (plan, encoder, heads) = self.plan_of(precision, measures, &rule);
-            let (variant, files) = self.write(&plan, &Islands::default(), dir)?;
-            let what = format!("try {} with budget {:.4}", precision.as_str(), rule.budget);
-            let mut alone = variant.clone();
-            alone.heads.clear();
-            let found = match self.outputs(dir, &alone, &what, &checks) {
-                Ok(found) => Some(found),
-                Err(Failure::NotRun(_)) => None,
-                Err(Failure::Export(error)) => return Err(error),
-            };
-            let mut enough = rounds.len() + 1 >= MOST_ROUNDS;
-            if let Some(found) = found {
-                let tokens = token_distance(&found.tokens, &exact.tokens, dim);
-                rounds.push(Round {
-                    budget: rule.budget,
-                    predicted: encoder.predicted,
-                    tokens,
-                });
-                enough |= within(&tokens);
-            } else {
-                enough = true;
-            }
-            if enough {
-                return Ok(Ready {
-                    variant,
-                    files,
-                    composed: Some((encoder, heads)),
-                    rounds,
-                    rule: Some(rule),
-                    islands: None,
-                });
-            }
-            self.total += 2;
-            rule.budget = rule.budget.min(encoder.predicted) * SMALLER;
-        }
-    }
-
-    /// A variant without ranges: all layers, and for 16 bits with islands if it must be.
-    fn without_ranges(
-        &mut self,
-        precision: Precision,
-        exact: &Outputs,
-        dir: &Path,
-    ) -> Result<Ready, ExportError> {
-        let heads = self.sources.heads.iter().filter_map(|(name, graphs)| {
-            let model = graphs.values().next()?;
-            Some((name.clone(), every_layer(model, precision)))
-        });
-        let plan = Plan {
-            precision,
-            heads: heads.collect(),
-            encoder: every_layer(&self.sources.encoder, precision),
-        };
-        let dim = self.request.package.manifest.encoder.dim;
-        let limit = echocart_core::manifest::Tolerance::of(precision).tokens_relative_rms;
-        let checks = self.checks();
-        let mut islands = Islands::default();
-        let mut words = (precision == Precision::Fp16).then(|| "nothing".to_owned());
-        loop {
-            let (variant, files) = self.write(&plan, &islands, dir)?;
-            let ready = |variant, files| Ready {
-                variant,
-                files,
-                composed: None,
-                rounds: Vec::new(),
-                rule: None,
-                islands: words.clone(),
-            };
-            if precision != Precision::Fp16 || islands.norms {
-                return Ok(ready(variant, files));
-            }
-            let mut alone = variant.clone();
-            alone.heads.clear();
-            match self.outputs(dir, &alone, "try fp16 without islands", &checks) {
-                Err(Failure::Export(error)) => return Err(error),
-                Err(Failure::NotRun(_)) => {}
-                Ok(found) => {
-                    let tokens = token_distance(&found.tokens, &exact.tokens, dim);
-                    if tokens.relative_rms <= limit {
-                        return Ok(ready(variant, files));
-                    }
-                }
-            }
-            self.total += 2;
-            islands.norms = true;
-            islands.softmax = true;
-            words = Some("layer normalisations and softmax".to_owned());
-        }
     }
 
     fn package(&mut self, dir: &Path) -> Result<QuantiseReport, ExportError> {

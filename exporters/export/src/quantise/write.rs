@@ -96,8 +96,8 @@ impl Sources {
         })
     }
 
-    /// Writes the graphs and weights of a variant into `dir`; gives its entry in the manifest and
-    /// the names of its files.
+    /// Writes the graphs and weights of a variant into `dir`, of the encoder and of the heads that
+    /// the plan has; gives its entry in the manifest and the names of its files.
     pub fn write(
         &self,
         name: &str,
@@ -117,8 +117,9 @@ impl Sources {
         let mut files = vec![encoder.clone(), weights];
         let mut heads = BTreeMap::new();
         for (head, graphs) in &self.heads {
-            let none = GraphPlan::default();
-            let plan = plan.heads.get(head).unwrap_or(&none);
+            let Some(plan) = plan.heads.get(head) else {
+                continue;
+            };
             let weights = format!("head.{head}.{name}.weights");
             let mut tensors = None;
             let mut named = BTreeMap::new();

@@ -5,13 +5,13 @@ use echocart_core::config::PackageConfig;
 use echocart_core::engine::Engine;
 use echocart_core::frame::{Frame, FrameMeta, PixelFormat};
 use echocart_core::golden::{self, Check};
-use echocart_core::manifest::{LVEF, Mask, Step, VIEW};
+use echocart_core::manifest::{LVEF, Mask, Measured, Step, Tokens, VIEW};
 use echocart_core::package::Package;
 use echocart_export::{
-    ExportError, ExportReport, ExportRequest, GoldenFrames, GoldenPlan, Recipe, WeightSource,
-    export_with_golden,
+    ExportError, ExportReport, ExportRequest, GoldenFrames, GoldenPlan, PlainVariant, Recipe,
+    WeightSource, export_with_golden,
 };
-use echocart_infer::{Library, OrtEngine, default_library_path};
+use echocart_infer::{EngineOptions, Library, OrtEngine, Provider, choose, default_library_path};
 use std::ops::ControlFlow;
 use std::path::Path;
 use tempfile::TempDir;
@@ -26,9 +26,22 @@ fn export(
     out_dir: &Path,
     frames: GoldenFrames,
 ) -> Result<ExportReport, ExportError> {
+    export_variants(recipe, out_dir, frames, Vec::new())
+}
+
+fn export_variants(
+    recipe: Recipe,
+    out_dir: &Path,
+    frames: GoldenFrames,
+    variants: Vec<PlainVariant>,
+) -> Result<ExportReport, ExportError> {
     let library = library();
-    let mut make_engine = |package: &Package| -> Result<Box<dyn Engine>, String> {
-        let engine = OrtEngine::open(&library, package, "fp32", 1);
+    let mut make_engine = |package: &Package, name: &str| -> Result<Box<dyn Engine>, String> {
+        let options = EngineOptions {
+            any_variant: true,
+            ..EngineOptions::new(Provider::Cpu, 1)
+        };
+        let engine = OrtEngine::open_on(&library, package, name, options);
         Ok(Box::new(engine.map_err(|e| e.to_string())?))
     };
     let source = WeightSource::Generated("tag".to_owned());
@@ -44,6 +57,7 @@ fn export(
     let plan = GoldenPlan {
         frames,
         make_engine: &mut make_engine,
+        variants,
     };
     let mut last = (0, 0);
     let report = export_with_golden(&request, Some(plan), &mut |_, done, total| {
@@ -142,6 +156,53 @@ fn each_head_without_weights_is_found() {
     }
 }
 
+#[test]
+fn plain_variants_are_measured_and_chosen_where_they_run() {
+    let dir = TempDir::new().unwrap();
+    let out = dir.path().join("p");
+    let words = [
+        "fp32-plain",
+        "fp16-plain",
+        "fp32-plain:392",
+        "fp16-plain:245",
+    ];
+    let variants = words.map(|word| word.parse().unwrap()).into();
+    let report = export_variants(tiny_recipe(), &out, GoldenFrames::Synthetic, variants).unwrap();
+    let manifest = &report.manifest;
+    let within = |name: &str| {
+        let variant = &manifest.variants[name];
+        let Measured::Run {
+            tokens_relative_rms,
+            token_cosine_worst,
+            clips,
+            ..
+        } = variant.measured
+        else {
+            panic!("{name}: {:?}", variant.measured)
+        };
+        assert_eq!(clips, 2);
+        assert!(token_cosine_worst > 0.999, "{name}: {token_cosine_worst}");
+        let most = variant.tolerance.tokens_relative_rms;
+        assert!(tokens_relative_rms <= most, "{name}: {tokens_relative_rms}");
+        tokens_relative_rms
+    };
+    assert!(within("fp32-plain") < within("fp16-plain"));
+    within("fp32-plain-k392");
+    let bucket = &manifest.variants["fp16-plain-k245"];
+    assert_eq!(bucket.tokens, Tokens::Exactly(245));
+    assert!(matches!(bucket.measured, Measured::NotRun { .. }));
+    assert_eq!(choose(manifest, Provider::OpenVino), Ok("fp32-plain"));
+    assert_eq!(choose(manifest, Provider::TensorRt), Ok("fp16-plain"));
+    assert_eq!(choose(manifest, Provider::Cpu), Ok("fp32"));
+    let weights = manifest
+        .files
+        .keys()
+        .filter(|name| name.ends_with(".weights"));
+    assert_eq!(weights.count(), 6, "fp32's and fp16's, each once");
+    let package = Package::open(&out, &PackageConfig::ANY).unwrap();
+    assert_eq!(package.manifest, report.manifest);
+}
+
 fn recorded(period_millis: i64, count: i64) -> Vec<Frame> {
     let frame = |number: i64| {
         let meta = FrameMeta {
@@ -150,6 +211,7 @@ fn recorded(period_millis: i64, count: i64) -> Vec<Frame> {
             format: PixelFormat::Gray8,
             capture_nanos: 5_000_000_000 + number * period_millis * 1_000_000,
             pass: 3,
+            host: Default::default(),
         };
         Frame {
             meta,

@@ -1,6 +1,8 @@
 //! Checkpoints in, packages out, seen from outside.
 
 #[cfg(test)]
+mod formula;
+#[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod hostile;
@@ -10,6 +12,8 @@ mod multi_view;
 mod package;
 #[cfg(test)]
 mod parity;
+#[cfg(test)]
+mod parity_cases;
 #[cfg(test)]
 mod parity_files;
 #[cfg(test)]

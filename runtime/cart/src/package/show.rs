@@ -2,12 +2,11 @@
 
 use super::{ShowArgs, report, size};
 use crate::exit::{Because, Cause, Failure};
-use crate::export::clip_words;
+use crate::export::{clip_words, variant_words};
 use echocart_core::config::PackageConfig;
-use echocart_core::manifest::{
-    AnyTokens, Head, HeadOutput, Manifest, Mask, Measured, Step, Tokens, Variant,
-};
+use echocart_core::manifest::{Calibration, Head, HeadOutput, Manifest, Mask, Step, Variant};
 use echocart_core::package::Package;
+use echocart_export::engines::{EngineList, read_engines};
 use serde::Serialize;
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -18,6 +17,7 @@ struct Shown<'a> {
     hash: &'a str,
     signature: String,
     bytes: u64,
+    engines: Option<EngineList>,
     manifest: &'a Manifest,
 }
 
@@ -29,6 +29,7 @@ pub fn show(args: &ShowArgs) -> Result<ExitCode, Failure> {
         hash: &package.hash,
         signature: package.signed.to_string(),
         bytes: package.manifest.files.values().map(|f| f.bytes).sum(),
+        engines: read_engines(&package).because(Cause::Package)?,
         manifest: &package.manifest,
     };
     report(&if args.json {
@@ -84,6 +85,16 @@ fn text(shown: &Shown<'_>) -> Result<String, std::fmt::Error> {
     for (name, variant) in &manifest.variants {
         self::variant(t, name, variant)?;
     }
+    if manifest.calibration.is_empty() {
+        writeln!(t, "calibration: none")?;
+    }
+    for (variant, of_variant) in &manifest.calibration {
+        calibration(t, variant, of_variant)?;
+    }
+    match &shown.engines {
+        None => writeln!(t, "engines: none")?,
+        Some(list) => engines(t, list)?,
+    }
     if manifest.golden.is_empty() {
         writeln!(t, "golden clips: none, so nothing can be verified")?;
     }
@@ -102,9 +113,19 @@ fn geometry(t: &mut String, manifest: &Manifest) -> std::fmt::Result {
     let steps: Vec<String> = preprocess.steps.iter().map(step).collect();
     let mask = match &preprocess.mask {
         Mask::None => "no mask".to_owned(),
-        Mask::Boxes { boxes, .. } => format!("{} boxes blackened", boxes.len()),
+        Mask::Boxes { after_steps, boxes } => {
+            format!("{} boxes blackened after {after_steps} steps", boxes.len())
+        }
     };
     writeln!(t, "geometry: {}; {mask}", steps.join(", "))?;
+    if let Mask::Boxes { boxes, .. } = &preprocess.mask {
+        for [x, y, width, height] in boxes {
+            writeln!(
+                t,
+                "  box at {x}, {y} of {width} x {height} (fractions of the image)"
+            )?;
+        }
+    }
     writeln!(t, "orientation: {}", preprocess.orientation)
 }
 
@@ -156,38 +177,69 @@ fn head(t: &mut String, name: &str, head: &Head) -> std::fmt::Result {
 }
 
 fn variant(t: &mut String, name: &str, variant: &Variant) -> std::fmt::Result {
-    let tokens = match variant.tokens {
-        Tokens::Exactly(tokens) => format!("{tokens} tokens"),
-        Tokens::Any(AnyTokens::Any) => "any number of tokens".to_owned(),
-    };
-    writeln!(
-        t,
-        "variant {name}: {}, {tokens}, for {}",
-        variant.precision.as_str(),
-        variant.providers.join(", ")
-    )?;
+    writeln!(t, "{}", variant_words(name, variant))?;
     let tolerance = &variant.tolerance;
     writeln!(
         t,
         "  may differ from fp32 by {:e} (relative RMS of tokens) and {:e} (heads)",
         tolerance.tokens_relative_rms, tolerance.heads
-    )?;
-    match &variant.measured {
-        Measured::Reference => writeln!(t, "  measured: the reference of the others"),
-        Measured::NotRun { why } => writeln!(t, "  measured: not run: {why}"),
-        Measured::Run {
-            provider,
-            library,
-            clips,
-            token_cosine_mean,
-            token_cosine_worst,
-            tokens_relative_rms,
-            heads_max_abs,
-        } => writeln!(
+    )
+}
+
+fn calibration(t: &mut String, variant: &str, calibration: &Calibration) -> std::fmt::Result {
+    writeln!(t, "calibration of {variant}: {}", calibration.words())?;
+    if let Some(view) = &calibration.view {
+        writeln!(
             t,
-            "  measured on {provider}, {library}, {clips} clip(s): token cosine \
-             {token_cosine_mean:.6} (worst {token_cosine_worst:.6}), relative RMS \
-             {tokens_relative_rms:.2e}, heads {heads_max_abs:.2e}"
-        ),
+            "  view: temperature {:.4} from {} clips of {} patients",
+            view.temperature, view.clips, view.patients
+        )?;
     }
+    if let Some(lvef) = &calibration.lvef {
+        writeln!(
+            t,
+            "  EF: {} estimates of {} patients in views {}, labels from {} to {}",
+            lvef.estimates,
+            lvef.patients,
+            lvef.views.join(", "),
+            lvef.range[0],
+            lvef.range[1]
+        )?;
+    }
+    let domain = &calibration.domain;
+    let views: Vec<String> = domain
+        .views
+        .iter()
+        .map(|(view, files)| format!("{view} {files}"))
+        .collect();
+    writeln!(
+        t,
+        "  domain: {} files, {} clips; files by view: {}; split: {}",
+        domain.files,
+        domain.clips,
+        if views.is_empty() {
+            "none labelled".to_owned()
+        } else {
+            views.join(", ")
+        },
+        domain.split
+    )
+}
+
+fn engines(t: &mut String, list: &EngineList) -> std::fmt::Result {
+    writeln!(
+        t,
+        "engines: {} by {} (library sha256 {})",
+        list.engines.len(),
+        list.compiler,
+        list.compiler_sha256
+    )?;
+    for engine in &list.engines {
+        writeln!(
+            t,
+            "  {}: variant {}, {}, {} tokens, from {}",
+            engine.target, engine.variant, engine.file, engine.tokens, engine.graph
+        )?;
+    }
+    Ok(())
 }

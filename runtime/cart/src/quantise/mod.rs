@@ -132,7 +132,7 @@ pub fn quantise(args: &QuantiseArgs) -> Result<ExitCode, Failure> {
         let Outcome::Run { targets_met, .. } = &variant.outcome else {
             return false;
         };
-        *targets_met == Some(false)
+        !*targets_met
     });
     Ok(ExitCode::from(u8::from(missed)))
 }
@@ -184,10 +184,10 @@ fn words(made: &QuantiseReport) -> String {
                 targets_met,
                 ..
             } => {
-                let met = match targets_met {
-                    None => "",
-                    Some(true) => ", targets met",
-                    Some(false) => ", TARGETS MISSED",
+                let met = if *targets_met {
+                    ", targets met"
+                } else {
+                    ", TARGETS MISSED"
                 };
                 writeln!(
                     text,
