@@ -16,6 +16,7 @@ use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use dicom_core::{DicomValue, PrimitiveValue};
 use dicom_dictionary_std::tags;
@@ -31,7 +32,8 @@ use self::palette::Palette;
 use self::timing::Timing;
 use crate::error::chain;
 use crate::location::file_name;
-use crate::{OpenOptions, Source, SourceError, SourceInfo};
+use crate::source::frame_meta;
+use crate::{Delivery, OpenOptions, Polled, Source, SourceError, SourceInfo, Stamps};
 
 /// A DICOM ultrasound cine; the file is in memory, frames are decoded one by one.
 pub(crate) struct DicomSource {
@@ -58,13 +60,11 @@ impl DicomSource {
 
     fn meta(&self, frame: u32) -> FrameMeta {
         let header = &self.image.header;
-        FrameMeta {
-            width_px: u32::from(header.width_px),
-            height_px: u32::from(header.height_px),
-            format: self.image.format(),
-            capture_nanos: self.timing.nanos(u64::from(frame)),
-            pass: 0,
-        }
+        frame_meta(
+            (u32::from(header.width_px), u32::from(header.height_px)),
+            self.image.format(),
+            self.timing.nanos(u64::from(frame)),
+        )
     }
 }
 
@@ -74,6 +74,8 @@ impl Source for DicomSource {
         SourceInfo {
             name: file_name(&self.path),
             kind: "DICOM",
+            delivery: Delivery::OnDemand,
+            stamps: Stamps::Exact,
             width_px: meta.width_px,
             height_px: meta.height_px,
             format: meta.format,
@@ -101,6 +103,10 @@ impl Source for DicomSource {
             })?;
         self.next_frame += 1;
         Ok(Some(meta))
+    }
+
+    fn poll(&mut self, pixels: &mut Vec<u8>, _: Duration) -> Result<Polled, SourceError> {
+        self.next(pixels).map(Polled::exact)
     }
 
     fn rewind(&mut self) -> Result<(), SourceError> {

@@ -180,8 +180,44 @@ pub enum SourceError {
         /// The whole location.
         location: String,
     },
+    /// A live device cannot be reached, or gives nothing that can be used.
+    #[error("{kind} source: {found}: {location}")]
+    Device {
+        /// `OpenIGTLink`, `V4L2` or `GStreamer`.
+        kind: &'static str,
+        /// What is wrong, with what was expected.
+        found: String,
+        /// The whole location.
+        location: String,
+    },
+    /// The location of a live device or a fault script is malformed.
+    #[error("source: expected {expected}, found {found}: {location}")]
+    Location {
+        /// The form it should have.
+        expected: &'static str,
+        /// What is there.
+        found: String,
+        /// The whole location.
+        location: String,
+    },
+    /// A live source cannot start over.
+    #[error("live source: expected to be read on, found it rewound: {name}")]
+    Live {
+        /// The source's name.
+        name: String,
+    },
+    /// A fault script cannot be read.
+    #[error("fault script, statement {statement}: expected {expected}, found {found}")]
+    Script {
+        /// The statement, counted from 1.
+        statement: usize,
+        /// What would do.
+        expected: &'static str,
+        /// What is there.
+        found: String,
+    },
     /// This build has no video reader.
-    #[error("video file: expected a build with the feature \"video\", found one without: {}", path.display())]
+    #[error("video source: expected a build with the feature \"video\", found one without: {}", path.display())]
     VideoNotBuilt {
         /// The file.
         path: PathBuf,

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 
 use crate::container::Container;
 use crate::dicom::DicomSource;
+use crate::fault;
+use crate::igtl::{self, IgtlClient};
+use crate::live::LiveSource;
 use crate::mha::{MhaSource, is_mha};
 use crate::phantom::{PhantomSource, SCHEME};
 use crate::{OpenOptions, Source, SourceError};
@@ -13,7 +16,10 @@ use crate::{OpenOptions, Source, SourceError};
 const HEAD_BYTES: u64 = 1024;
 
 /// Opens a path or `file://` URI as whatever its content is: DICOM, a MetaImage sequence or a video
-/// container; or `phantom:key=value,...` as a simulated heart.
+/// container; `phantom:key=value,...` as a simulated heart; `igtl://HOST:PORT[/DEVICE]` as the images
+/// of an OpenIGTLink server; `v4l2:DEVICE[,size=WxH][,fps=N][,format=FOURCC]` as a frame grabber;
+/// `gst:PIPELINE` as what a GStreamer pipeline gives; or `fault:SCRIPT|LOCATION` as another source with faults
+/// (see [`Script`](crate::Script)).
 ///
 /// # Errors
 /// Any [`SourceError`]: the whole header is checked here, so that reading starts only with a
@@ -21,6 +27,19 @@ const HEAD_BYTES: u64 = 1024;
 pub fn open(uri_or_path: &str, options: &OpenOptions) -> Result<Box<dyn Source>, SourceError> {
     if uri_or_path.starts_with(SCHEME) {
         return Ok(Box::new(PhantomSource::open(uri_or_path, options)?));
+    }
+    if uri_or_path.starts_with(fault::SCHEME) {
+        return fault::open_location(uri_or_path, options);
+    }
+    if uri_or_path.starts_with(igtl::SCHEME) {
+        let client = IgtlClient::new(uri_or_path, options)?;
+        return Ok(Box::new(LiveSource::open(client, uri_or_path)?));
+    }
+    if ["v4l2:", "gst:"]
+        .iter()
+        .any(|scheme| uri_or_path.starts_with(scheme))
+    {
+        return open_camera(uri_or_path, options);
     }
     let path = path_from_uri(uri_or_path)?;
     match options.assume_fps {
@@ -54,6 +73,19 @@ fn open_video(
     Ok(Box::new(crate::video::VideoSource::open(
         path, container, options,
     )?))
+}
+
+#[cfg(feature = "video")]
+fn open_camera(location: &str, options: &OpenOptions) -> Result<Box<dyn Source>, SourceError> {
+    let camera = crate::camera::Camera::new(location, options)?;
+    Ok(Box::new(LiveSource::open(camera, location)?))
+}
+
+#[cfg(not(feature = "video"))]
+fn open_camera(location: &str, _options: &OpenOptions) -> Result<Box<dyn Source>, SourceError> {
+    Err(SourceError::VideoNotBuilt {
+        path: PathBuf::from(location),
+    })
 }
 
 #[cfg(not(feature = "video"))]

@@ -5,12 +5,14 @@ mod header;
 use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use echocart_core::frame::FrameMeta;
 use flate2::read::ZlibDecoder;
 
 use crate::location::file_name;
-use crate::{OpenOptions, Source, SourceError, SourceInfo};
+use crate::source::frame_meta;
+use crate::{Delivery, OpenOptions, Polled, Source, SourceError, SourceInfo, Stamps};
 use header::Header;
 
 const NANOS_PER_SECOND: f64 = 1e9;
@@ -140,6 +142,8 @@ impl Source for MhaSource {
         SourceInfo {
             name: file_name(&self.path),
             kind: "MetaImage",
+            delivery: Delivery::OnDemand,
+            stamps: Stamps::Exact,
             width_px: self.header.width_px,
             height_px: self.header.height_px,
             format: self.header.format,
@@ -153,13 +157,11 @@ impl Source for MhaSource {
         let Some(&capture_nanos) = self.capture_nanos.get(self.frame) else {
             return Ok(None);
         };
-        let meta = FrameMeta {
-            width_px: self.header.width_px,
-            height_px: self.header.height_px,
-            format: self.header.format,
+        let meta = frame_meta(
+            (self.header.width_px, self.header.height_px),
+            self.header.format,
             capture_nanos,
-            pass: 0,
-        };
+        );
         pixels.clear();
         pixels.resize(self.header.frame_bytes(), 0);
         loop {
@@ -175,6 +177,10 @@ impl Source for MhaSource {
         }
         self.frame += 1;
         Ok(Some(meta))
+    }
+
+    fn poll(&mut self, pixels: &mut Vec<u8>, _: Duration) -> Result<Polled, SourceError> {
+        self.next(pixels).map(Polled::exact)
     }
 
     fn rewind(&mut self) -> Result<(), SourceError> {

@@ -1,9 +1,12 @@
 //! The simulated heart as a source.
 
+use std::time::Duration;
+
 use echocart_core::frame::{FrameMeta, PixelFormat};
 use echocart_phantom::{Screen, Spec};
 
-use crate::{OpenOptions, Source, SourceError, SourceInfo};
+use crate::source::frame_meta;
+use crate::{Delivery, OpenOptions, Polled, Source, SourceError, SourceInfo, Stamps};
 
 /// Scheme of the phantom's locations.
 pub(crate) const SCHEME: &str = "phantom:";
@@ -50,6 +53,8 @@ impl Source for PhantomSource {
         SourceInfo {
             name: self.name.clone(),
             kind: "phantom",
+            delivery: Delivery::OnDemand,
+            stamps: Stamps::Exact,
             width_px: exam.layout.width_px,
             height_px: exam.layout.height_px,
             format: self.format,
@@ -65,18 +70,20 @@ impl Source for PhantomSource {
             return Ok(None);
         }
         let layout = &phantom.exam().layout;
-        let meta = FrameMeta {
-            width_px: layout.width_px,
-            height_px: layout.height_px,
-            format: self.format,
-            capture_nanos: phantom.time_nanos(self.next_frame),
-            pass: 0,
-        };
+        let meta = frame_meta(
+            (layout.width_px, layout.height_px),
+            self.format,
+            phantom.time_nanos(self.next_frame),
+        );
         pixels.clear();
         pixels.resize(meta.frame_bytes(), 0);
         self.screen.render(self.next_frame, pixels);
         self.next_frame += 1;
         Ok(Some(meta))
+    }
+
+    fn poll(&mut self, pixels: &mut Vec<u8>, _: Duration) -> Result<Polled, SourceError> {
+        self.next(pixels).map(Polled::exact)
     }
 
     fn rewind(&mut self) -> Result<(), SourceError> {

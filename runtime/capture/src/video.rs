@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use echocart_core::frame::{FrameMeta, PixelFormat};
 use opencv::core::Mat;
@@ -14,7 +15,8 @@ use opencv::videoio::{
 use crate::container::Container;
 use crate::error::one_line;
 use crate::location::file_name;
-use crate::{OpenOptions, Source, SourceError, SourceInfo};
+use crate::source::frame_meta;
+use crate::{Delivery, OpenOptions, Polled, Source, SourceError, SourceInfo, Stamps};
 
 const NANOS_PER_MILLI: f64 = 1e6;
 const NANOS_PER_SECOND: f64 = 1e9;
@@ -125,6 +127,8 @@ impl Source for VideoSource {
         SourceInfo {
             name: file_name(&self.path),
             kind: "video",
+            delivery: Delivery::OnDemand,
+            stamps: Stamps::Exact,
             width_px: self.stream.width_px,
             height_px: self.stream.height_px,
             format: PixelFormat::Rgb24,
@@ -140,13 +144,11 @@ impl Source for VideoSource {
             return self.end();
         }
         let capture_nanos = self.nanos()?;
-        let meta = FrameMeta {
-            width_px: self.stream.width_px,
-            height_px: self.stream.height_px,
-            format: PixelFormat::Rgb24,
+        let meta = frame_meta(
+            (self.stream.width_px, self.stream.height_px),
+            PixelFormat::Rgb24,
             capture_nanos,
-            pass: 0,
-        };
+        );
         rgb_from_bgr(&self.decoded, &meta, pixels).map_err(|found| SourceError::FrameShape {
             frame: self.next_frame,
             expected: format!("{}x{} with 3 channels", meta.width_px, meta.height_px),
@@ -156,6 +158,10 @@ impl Source for VideoSource {
         self.last_nanos = capture_nanos;
         self.next_frame += 1;
         Ok(Some(meta))
+    }
+
+    fn poll(&mut self, pixels: &mut Vec<u8>, _: Duration) -> Result<Polled, SourceError> {
+        self.next(pixels).map(Polled::exact)
     }
 
     fn rewind(&mut self) -> Result<(), SourceError> {
@@ -307,7 +313,7 @@ fn open_capture(path: &Path, container: Container) -> Result<(VideoCapture, Stre
 }
 
 /// Time of the frame grabbed last; 0 where there is none.
-fn position_millis(capture: &VideoCapture) -> f64 {
+pub(crate) fn position_millis(capture: &VideoCapture) -> f64 {
     capture
         .get(CAP_PROP_POS_MSEC)
         .ok()
@@ -343,13 +349,18 @@ fn rgb_from_bgr(picture: &Mat, meta: &FrameMeta, pixels: &mut Vec<u8>) -> Result
     if !fits || bytes.len() != meta.frame_bytes() {
         return Err(found());
     }
+    swap_red_and_blue(bytes, pixels);
+    Ok(())
+}
+
+/// Copies pixels of three bytes with the first and the third exchanged.
+pub(crate) fn swap_red_and_blue(bytes: &[u8], pixels: &mut Vec<u8>) {
     pixels.clear();
-    pixels.resize(meta.frame_bytes(), 0);
+    pixels.resize(bytes.len(), 0);
     let out = pixels.as_chunks_mut::<3>().0.iter_mut();
     for (out, &[blue, green, red]) in out.zip(bytes.as_chunks::<3>().0) {
         *out = [red, green, blue];
     }
-    Ok(())
 }
 
 #[cfg(test)]

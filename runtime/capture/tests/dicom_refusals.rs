@@ -352,6 +352,6 @@ fn a_build_without_video_says_so() {
     let folder = folder();
     let path = folder.path().join("clip.mp4");
     std::fs::write(&path, b"\0\0\0\x10ftypisom\0\0\0\0").unwrap();
-    let expected = "video file: expected a build with the feature \"video\", found one without";
+    let expected = "video source: expected a build with the feature \"video\", found one without";
     assert_eq!(refusal_of(&path), expected);
 }

@@ -3,36 +3,11 @@
 #![cfg(feature = "video")]
 
 mod cines;
-
-use std::path::{Path, PathBuf};
+mod pictures;
 
 use cines::{folder, frames, opened, refusal_of};
 use echocart_core::frame::PixelFormat;
-use opencv::core::{CV_8UC3, Mat, Scalar, Size};
-use opencv::prelude::*;
-use opencv::videoio::{CAP_OPENCV_MJPEG, VideoWriter};
-
-const COUNT: usize = 12;
-const RATE: f64 = 25.0;
-
-/// A clip that goes from red to blue.
-fn clip(folder: &Path) -> PathBuf {
-    let path = folder.join("clip.avi");
-    let fourcc = VideoWriter::fourcc('M', 'J', 'P', 'G').unwrap();
-    let size = Size::new(64, 48);
-    let name = path.to_str().unwrap();
-    let mut writer =
-        VideoWriter::new_with_backend(name, CAP_OPENCV_MJPEG, fourcc, RATE, size, true).unwrap();
-    assert!(writer.is_opened().unwrap());
-    for frame in 0..COUNT {
-        let blue = frame as f64 * 20.0;
-        let colour = Scalar::new(blue, 10.0, 220.0 - blue, 0.0);
-        let picture = Mat::new_rows_cols_with_default(48, 64, CV_8UC3, colour).unwrap();
-        writer.write(&picture).unwrap();
-    }
-    writer.release().unwrap();
-    path
-}
+use pictures::{COUNT, motion_jpeg as clip};
 
 #[test]
 fn frames_come_in_rgb_with_their_times() {
