@@ -258,6 +258,11 @@ static int serve(run_t *run, FILE *dump, const char *package, const char *librar
         complain("cannot create a session", code);
         return -1;
     }
+    code = echocart_session_start(run->session);
+    if (code != ECHOCART_OK) {
+        complain("cannot start the session", code);
+        return -1;
+    }
     code = echocart_session_info(run->session, sizeof info, &info);
     if (code != ECHOCART_OK) {
         complain("cannot tell what runs", code);

@@ -60,14 +60,82 @@
 // Three bytes a pixel: red, green, blue.
 #define ECHOCART_PIXEL_RGB24 2
 
-// Four bytes a pixel: blue, green, red, alpha. ECHOCART_UNSUPPORTED in this version.
+// Four bytes a pixel: blue, green, red, and one that is ignored.
 #define ECHOCART_PIXEL_BGRA32 3
 
-// Packed YUV 4:2:2. ECHOCART_UNSUPPORTED in this version.
+// Four bytes for two pixels: Y0, U, Y1, V, BT.601 in video range. The width is even.
 #define ECHOCART_PIXEL_YUY2 4
 
-// Luminance plane and interleaved chroma plane. ECHOCART_UNSUPPORTED in this version.
+// A plane of Y, then one of interleaved U and V for two by two pixels, both with the same row
+// stride, BT.601 in video range. Width and height are even.
 #define ECHOCART_PIXEL_NV12 5
+
+// Pixels in memory that the processor reads.
+#define ECHOCART_MEMORY_HOST 0
+
+// Memory of a CUDA device. ECHOCART_UNSUPPORTED in this version.
+#define ECHOCART_MEMORY_CUDA 1
+
+// A DMA buffer. ECHOCART_UNSUPPORTED in this version.
+#define ECHOCART_MEMORY_DMABUF 2
+
+// Colour Doppler is on: what this frame would be part of is withheld for COLOUR_ON.
+#define ECHOCART_FRAME_COLOUR_ON 1
+
+// The image is frozen: what this frame would be part of is withheld for FROZEN.
+#define ECHOCART_FRAME_FROZEN 2
+
+// `ecg_millivolts` is set.
+#define ECHOCART_FRAME_HAS_ECG 4
+
+// `depth_mm` is set.
+#define ECHOCART_FRAME_HAS_DEPTH 8
+
+// `sequence` is set.
+#define ECHOCART_FRAME_HAS_SEQUENCE 16
+
+// Where inference runs is left to the library: IN_PROCESS in this version, WORKER from the first
+// version that has one.
+#define ECHOCART_ISOLATION_DEFAULT 0
+
+// Inference runs in a process of its own. ECHOCART_UNSUPPORTED in this version.
+#define ECHOCART_ISOLATION_WORKER 1
+
+// Inference runs in the caller's process.
+#define ECHOCART_ISOLATION_IN_PROCESS 2
+
+// Everything else goes first: nice 19 where the system has it.
+#define ECHOCART_PRIORITY_LOWEST 0
+
+// Most else goes first: nice 10.
+#define ECHOCART_PRIORITY_LOW 1
+
+// As the thread that creates the session.
+#define ECHOCART_PRIORITY_INHERIT 2
+
+// Words of a CPU set: bit `n % 64` of word `n / 64` is CPU `n`.
+#define ECHOCART_CPU_SET_WORDS 4
+
+// Bytes of an exam token.
+#define ECHOCART_EXAM_TOKEN_BYTES 16
+
+// Something does not work.
+#define ECHOCART_LOG_ERROR 1
+
+// Something works less well than asked for.
+#define ECHOCART_LOG_WARNING 2
+
+// What the session does.
+#define ECHOCART_LOG_INFO 3
+
+// The package has no calibration of the EF for the variant that runs.
+#define ECHOCART_CALIBRATION_NONE 0
+
+// The calibration speaks for the value: the interval is set.
+#define ECHOCART_CALIBRATION_INSIDE 1
+
+// The value or its view is not among those the calibration was made from.
+#define ECHOCART_CALIBRATION_OUTSIDE 2
 
 // Generated weights: outputs are demonstrations and mean nothing.
 #define ECHOCART_TRAINED_NOTHING 1
@@ -88,7 +156,7 @@
 // The last result: `counters` and the totals are set.
 #define ECHOCART_RESULT_SUMMARY 3
 
-// The session serves.
+// The session is loaded and ready; the first result.
 #define ECHOCART_STATE_STARTED 1
 
 // The counters are due.
@@ -215,6 +283,13 @@
 // No frame is taken any more: the port is closed, the session stopped or its result port gone.
 #define ECHOCART_CLOSED 1010
 
+// The call came from inside a callback of this library.
+#define ECHOCART_IN_CALLBACK 1011
+
+// The call does not fit what the handle is doing: a second lease or subscription, a commit without
+// a lease, a start after the end, a poll beside a callback.
+#define ECHOCART_BAD_STATE 1012
+
 // Maximum pace: no room now. The frame was not taken and not counted; poll, then push it again.
 #define ECHOCART_WOULD_BLOCK 1101
 
@@ -229,6 +304,9 @@
 
 // The session is stopped, but frames were still in the pipeline when the time ran out.
 #define ECHOCART_TIMEOUT 1105
+
+// The session is not started, or paused. The frame was not taken and not counted.
+#define ECHOCART_PAUSED 1106
 
 // The configuration does not parse, lacks a key, has an unknown key or a value out of range.
 #define ECHOCART_CONFIG_INVALID 2001
@@ -256,7 +334,7 @@
 // The file is not an ONNX Runtime library that this version was built for.
 #define ECHOCART_LIBRARY_UNKNOWN 3002
 
-// This process has already loaded another ONNX Runtime library.
+// This process has already loaded another ONNX Runtime library, through this one or on its own.
 #define ECHOCART_LIBRARY_CONFLICT 3003
 
 // The operating system or ONNX Runtime itself refused the library.
@@ -267,6 +345,12 @@
 
 // The operating system gave no thread.
 #define ECHOCART_THREAD_FAILED 3006
+
+// The engine does not give what the package's golden clips expect.
+#define ECHOCART_SELF_TEST_FAILED 3007
+
+// The operating system refused the CPU set.
+#define ECHOCART_CPU_SET_REFUSED 3008
 
 // A defect in the library. The handle of the call is poisoned.
 #define ECHOCART_PANIC 9001
@@ -282,6 +366,17 @@ typedef struct echocart_result_port_t echocart_result_port_t;
 
 // Life cycle of one pipeline. One thread at a time may use it.
 typedef struct echocart_session_t echocart_session_t;
+
+// Takes one line of the log: UTF-8, `text_bytes` long, ended by NUL, borrowed for the call.
+//
+// It is called on the thread of the call that has something to say, on `echocart-load` while a
+// session is created, and on `echocart-infer`; never for a frame or a result, and never with an
+// exam token. Inside it every call with a handle gives ECHOCART_IN_CALLBACK. No exception and no
+// `longjmp` may leave it.
+typedef void (ECHOCART_CALL *echocart_log_callback_t)(void *user_data,
+                                        uint32_t level,
+                                        const char *text,
+                                        uint64_t text_bytes);
 
 // What a session is made from. Set every byte to zero, then the fields.
 typedef struct echocart_session_config_t {
@@ -305,7 +400,40 @@ typedef struct echocart_session_config_t {
     const char *config_toml;
     // Bytes of `config_toml`.
     uint64_t config_toml_bytes;
+    // One of `ECHOCART_ISOLATION_*`.
+    uint32_t isolation;
+    // One of `ECHOCART_PRIORITY_*`, for every thread of the session.
+    uint32_t priority;
+    // Threads of one inference call, 1 to 64; 0: as `engine.intra_op_threads`.
+    uint32_t threads;
+    // Lines of this level and below go to `log_callback`: one of `ECHOCART_LOG_*`, or 0.
+    uint32_t log_level;
+    // CPUs that the session's threads may run on; all zero: those of the creating thread.
+    uint64_t cpu_set[ECHOCART_CPU_SET_WORDS];
+    // Most bytes that the engine may take of the GPU's memory; 0: as little as it gets by with.
+    uint64_t gpu_memory_bytes;
+    // Bytes that each pooled frame buffer has from the start, at most
+    // `pipeline.max_frame_bytes`; 0: a buffer grows when its first frame comes.
+    uint64_t reserve_frame_bytes;
+    // Where the log goes, or NULL.
+    echocart_log_callback_t log_callback;
+    // Handed to `log_callback` untouched.
+    void *log_user_data;
 } echocart_session_config_t;
+
+// What a self-test found. Text is UTF-8 and ends with NUL.
+typedef struct echocart_self_test_t {
+    // `sizeof(echocart_self_test_t)`.
+    uint32_t struct_size;
+    // Golden clips of the package that were run.
+    uint32_t clips;
+    // Comparisons with the package's expected outputs.
+    uint32_t checks;
+    // Comparisons that were outside the package's tolerances.
+    uint32_t failed;
+    // One sentence: what was compared, or the first failure.
+    char detail[ECHOCART_DETAIL_BYTES];
+} echocart_self_test_t;
 
 // What a session runs. Text is UTF-8, ends with NUL, and is cut where it does not fit.
 typedef struct echocart_session_info_t {
@@ -331,7 +459,109 @@ typedef struct echocart_session_info_t {
     char config[16];
     // Version of echocart.
     char version[32];
+    // The package's variant that runs, for example `fp32`.
+    char variant[32];
+    // What the variant is calibrated on, in words.
+    char calibration[128];
+    // What works less well than asked for, in words; empty when nothing does.
+    char degraded[256];
+    // Where inference runs, one of `ECHOCART_ISOLATION_*` but DEFAULT.
+    uint32_t isolation;
+    // Threads of one inference call.
+    uint32_t threads;
+    // Frames of one clip.
+    uint32_t clip_frames;
+    // Frames a second that the clip is sampled at.
+    float sampling_hz;
+    // Lowest frame rate the package permits.
+    float min_fps;
+    // Highest frame rate the package permits.
+    float max_fps;
 } echocart_session_info_t;
+
+// Where every frame went: `captured == used + unused + dropped_ring_full + sum of rejected +
+// in_flight`.
+typedef struct echocart_counters_t {
+    // Frames taken or dropped by `echocart_frame_push`.
+    uint64_t captured;
+    // Frames in a clip that was inferred.
+    uint64_t used;
+    // Frames that left the window otherwise.
+    uint64_t unused;
+    // Frames that found the ring full.
+    uint64_t dropped_ring_full;
+    // Frames still held.
+    uint64_t in_flight;
+    // Clips that a newer one replaced before they were inferred.
+    uint64_t clips_superseded;
+    // Frames refused; the index is one of `ECHOCART_REASON_*`.
+    uint64_t rejected[ECHOCART_REASONS];
+} echocart_counters_t;
+
+// How long something took. Percentiles are upper ends of buckets no wider than 1/16.
+typedef struct echocart_histogram_t {
+    // How often it was measured; without any the rest is 0.
+    uint64_t count;
+    // Shortest, nanoseconds.
+    int64_t min_nanos;
+    // Mean, nanoseconds.
+    int64_t mean_nanos;
+    // Half took no longer, nanoseconds.
+    int64_t p50_nanos;
+    // 90 % took no longer, nanoseconds.
+    int64_t p90_nanos;
+    // 99 % took no longer, nanoseconds.
+    int64_t p99_nanos;
+    // 99.9 % took no longer, nanoseconds.
+    int64_t p999_nanos;
+    // Longest, nanoseconds.
+    int64_t max_nanos;
+} echocart_histogram_t;
+
+// Counts and times of a session since it was created.
+typedef struct echocart_session_stats_t {
+    // `sizeof(echocart_session_stats_t)`.
+    uint32_t struct_size;
+    // 1 when frames are taken, 0 before start, while paused and after the end.
+    uint32_t running;
+    // Exams begun by frames that were pushed.
+    uint64_t exams;
+    // Frames that the device counted and that never came, by `sequence`.
+    uint64_t frames_missing;
+    // Results waiting to be taken.
+    uint64_t results_waiting;
+    // Where every frame went, as of the pipeline's newest decision.
+    struct echocart_counters_t counters;
+    // What `echocart_frame_push` took, for frames that went in.
+    struct echocart_histogram_t push;
+    // What `echocart_frame_commit` took, for frames that went in.
+    struct echocart_histogram_t commit;
+    // From a whole clip to the start of its inference.
+    struct echocart_histogram_t clip_wait;
+    // Encoder and heads of one clip.
+    struct echocart_histogram_t inference;
+    // From the capture of a clip's newest frame to its result, in real pace.
+    struct echocart_histogram_t event;
+} echocart_session_stats_t;
+
+// Memory of a session, as far as the library can tell.
+typedef struct echocart_session_memory_t {
+    // `sizeof(echocart_session_memory_t)`.
+    uint32_t struct_size;
+    // Pooled frame buffers.
+    uint32_t frame_buffers;
+    // Bytes that the pooled frame buffers have now.
+    uint64_t frame_buffer_bytes;
+    // Bytes that they may have at most: buffers times `pipeline.max_frame_bytes`.
+    uint64_t frame_buffer_limit_bytes;
+    // Bytes of the clips' patch rows that were allocated so far.
+    uint64_t clip_bytes;
+    // Resident bytes that the process gained while this session was created: package, engine and
+    // queues; what other threads did meanwhile is in it. 0 where the system does not tell.
+    uint64_t create_bytes;
+    // Resident bytes of the process now; 0 where the system does not tell.
+    uint64_t process_bytes;
+} echocart_session_memory_t;
 
 // One frame, borrowed for the call. Set every byte to zero, then the fields.
 typedef struct echocart_frame_t {
@@ -354,6 +584,25 @@ typedef struct echocart_frame_t {
     // When the frame was captured, nanoseconds of `echocart_clock_now`, 0 to 2^62; at maximum
     // pace of any clock.
     int64_t capture_nanos;
+    // The caller's own number of the frame, echoed by the results that it is behind.
+    uint64_t host_frame_id;
+    // The device's own count of frames; holes in it are counted.
+    uint64_t sequence;
+    // Opaque, never logged, echoed by the results. A token other than the last frame's begins a
+    // new exam: everything of the one before is dropped first. All zero is a token too.
+    uint8_t exam_token[ECHOCART_EXAM_TOKEN_BYTES];
+    // Any of `ECHOCART_FRAME_*`, added up.
+    uint32_t flags;
+    // One of `ECHOCART_MEMORY_*`.
+    uint32_t memory;
+    // ECG at the frame's time. Finite; carried, not used in this version.
+    float ecg_millivolts;
+    // Depth of the image. Above 0; carried, not used in this version.
+    float depth_mm;
+    // NV12: bytes from `pixels` to the plane of U and V; 0: `row_stride_bytes * height_px`.
+    uint64_t chroma_offset_bytes;
+    // What names memory that is not the host's; else 0.
+    uint64_t memory_handle;
 } echocart_frame_t;
 
 // One clip as evidence.
@@ -374,6 +623,12 @@ typedef struct echocart_segment_t {
     uint32_t seam;
     // 0.
     uint32_t reserved;
+    // `host_frame_id` of the first frame.
+    uint64_t first_host_frame_id;
+    // `host_frame_id` of the last frame.
+    uint64_t last_host_frame_id;
+    // The exam that every frame of the clip belongs to.
+    uint8_t exam_token[ECHOCART_EXAM_TOKEN_BYTES];
 } echocart_segment_t;
 
 // One output: whether there is a value, why not, and the frames behind it.
@@ -396,25 +651,6 @@ typedef struct echocart_output_t {
     struct echocart_segment_t segments[ECHOCART_MAX_SEGMENTS];
 } echocart_output_t;
 
-// Where every frame went: `captured == used + unused + dropped_ring_full + sum of rejected +
-// in_flight`.
-typedef struct echocart_counters_t {
-    // Frames taken or dropped by `echocart_frame_push`.
-    uint64_t captured;
-    // Frames in a clip that was inferred.
-    uint64_t used;
-    // Frames that left the window otherwise.
-    uint64_t unused;
-    // Frames that found the ring full.
-    uint64_t dropped_ring_full;
-    // Frames still held.
-    uint64_t in_flight;
-    // Clips that a newer one replaced before they were inferred.
-    uint64_t clips_superseded;
-    // Frames refused; the index is one of `ECHOCART_REASON_*`.
-    uint64_t rejected[ECHOCART_REASONS];
-} echocart_counters_t;
-
 // One result. What `kind` does not set is 0, NaN, `ECHOCART_NO_LABEL` or `ECHOCART_NO_TIME`.
 typedef struct echocart_result_t {
     // `sizeof(echocart_result_t)`.
@@ -435,6 +671,14 @@ typedef struct echocart_result_t {
     float lvef_percent;
     // Image signal, 0 to 1; NaN: no signal meter exists in this version.
     float signal_meter;
+    // Lower end of the interval around the EF in percent; NaN unless `lvef_calibration` is INSIDE.
+    float lvef_low_percent;
+    // Upper end of the interval; NaN unless `lvef_calibration` is INSIDE.
+    float lvef_high_percent;
+    // Share of new patients' values that such intervals hold, at least; NaN likewise.
+    float lvef_coverage;
+    // One of `ECHOCART_CALIBRATION_*`; NONE without a value.
+    uint32_t lvef_calibration;
     // Which echo view this is.
     struct echocart_output_t view;
     // Left ventricular ejection fraction.
@@ -468,6 +712,13 @@ typedef struct echocart_result_t {
     // One plain sentence of a state, UTF-8, ends with NUL.
     char detail[ECHOCART_DETAIL_BYTES];
 } echocart_result_t;
+
+// Takes one result. `result` is borrowed for the call.
+//
+// It is called on the library's thread `echocart-results`, one call at a time, and may take its
+// time: results wait in their queue meanwhile. Inside it every call with a handle gives
+// ECHOCART_IN_CALLBACK. No exception and no `longjmp` may leave it.
+typedef void (ECHOCART_CALL *echocart_result_callback_t)(void *user_data, const struct echocart_result_t *result);
 
 #ifdef __cplusplus
 extern "C" {
@@ -504,7 +755,8 @@ uint32_t ECHOCART_CALL echocart_last_error(char *buffer,
 // Timing: one clock read, does not block.
 ECHOCART_API uint32_t ECHOCART_CALL echocart_clock_now(int64_t *out_nanos);
 
-// Checks and loads a package and the runtime library, and starts the pipeline's two threads.
+// Checks and loads a package and the runtime library, and makes the pipeline's two threads, which
+// wait. `echocart_session_start` lets frames in.
 //
 // The three handles are the caller's; each is destroyed by its own function, in any order.
 // No output is written, and nothing is left behind, unless the result is ECHOCART_OK; a runtime
@@ -519,6 +771,45 @@ uint32_t ECHOCART_CALL echocart_session_create(const struct echocart_session_con
                                                struct echocart_frame_port_t **out_frame_port,
                                                struct echocart_result_port_t **out_result_port);
 
+// Runs the package's golden clips on an engine made for this call and compares the outputs with
+// those the package expects.
+//
+// It makes no session; one may run meanwhile. ECHOCART_SELF_TEST_FAILED: an output was outside its
+// tolerance, `echocart_last_error` says which. ECHOCART_PACKAGE_UNSUPPORTED: the package has no
+// golden clips for the variant.
+//
+// - `config`: as for `echocart_session_create`.
+// - `report_bytes`: `sizeof(echocart_self_test_t)`.
+//
+// Timing: blocks; loads the package and runs it on each golden clip.
+ECHOCART_API
+uint32_t ECHOCART_CALL echocart_self_test(const struct echocart_session_config_t *config,
+                                          uint32_t report_bytes,
+                                          struct echocart_self_test_t *out_report);
+
+// Lets frames in.
+//
+// A second call does nothing. ECHOCART_BAD_STATE after `echocart_session_stop`, and while paused.
+//
+// Timing: does not block.
+ECHOCART_API uint32_t ECHOCART_CALL echocart_session_start(struct echocart_session_t *session);
+
+// Takes no frame until `echocart_session_resume`: pushes give ECHOCART_PAUSED.
+//
+// Frames taken before go through, and their results come. What is shown must be blanked as
+// always. A second call does nothing. ECHOCART_BAD_STATE before start and after stop.
+//
+// Timing: does not block.
+ECHOCART_API uint32_t ECHOCART_CALL echocart_session_pause(struct echocart_session_t *session);
+
+// Takes frames again. Evidence begins anew where the pause was longer than the package lets
+// frames be missing.
+//
+// ECHOCART_BAD_STATE unless paused.
+//
+// Timing: does not block.
+ECHOCART_API uint32_t ECHOCART_CALL echocart_session_resume(struct echocart_session_t *session);
+
 // Tells what the session runs.
 //
 // - `info_bytes`: `sizeof(echocart_session_info_t)`.
@@ -528,6 +819,28 @@ ECHOCART_API
 uint32_t ECHOCART_CALL echocart_session_info(const struct echocart_session_t *session,
                                              uint32_t info_bytes,
                                              struct echocart_session_info_t *out_info);
+
+// Gives counts and times since the session was created.
+//
+// It works until the session is destroyed, also after a stop.
+//
+// - `stats_bytes`: `sizeof(echocart_session_stats_t)`.
+//
+// Timing: does not block.
+ECHOCART_API
+uint32_t ECHOCART_CALL echocart_session_stats(const struct echocart_session_t *session,
+                                              uint32_t stats_bytes,
+                                              struct echocart_session_stats_t *out_stats);
+
+// Tells how much memory the session has.
+//
+// - `memory_bytes`: `sizeof(echocart_session_memory_t)`.
+//
+// Timing: reads two lines of the system's about this process; does not block.
+ECHOCART_API
+uint32_t ECHOCART_CALL echocart_session_memory(const struct echocart_session_t *session,
+                                               uint32_t memory_bytes,
+                                               struct echocart_session_memory_t *out_memory);
 
 // Closes the frame port, lets the frames taken so far go through, and ends the pipeline. The
 // summary becomes the last result.
@@ -555,7 +868,7 @@ ECHOCART_API uint32_t ECHOCART_CALL echocart_session_destroy(struct echocart_ses
 // - `frame`: borrowed for the call, as are its pixels.
 // - `out_number`: number of the frame, counted from 0 over all frames captured.
 //
-// ECHOCART_WOULD_BLOCK at maximum pace: nothing happened, poll results and push the same frame
+// ECHOCART_PAUSED: the session is not started or paused, nothing happened. ECHOCART_WOULD_BLOCK at maximum pace: nothing happened, poll results and push the same frame
 // again. ECHOCART_DROPPED in real pace: the frame was counted as dropped. A capture time that is
 // not later than the one before is taken, refused by the pipeline and counted as BAD_TIMESTAMP.
 //
@@ -565,6 +878,46 @@ ECHOCART_API
 uint32_t ECHOCART_CALL echocart_frame_push(struct echocart_frame_port_t *port,
                                            const struct echocart_frame_t *frame,
                                            uint64_t *out_number);
+
+// Lends a pooled frame buffer: the frame goes into the pipeline without a copy.
+//
+// Write rows from top to bottom, then `echocart_frame_commit`, or give it back with
+// `echocart_frame_release`. A port lends one buffer at a time; frames may be pushed meanwhile.
+// What was in the buffer before is not defined. It is the caller's until it is committed or
+// released, or the port is destroyed, and lives as long also when the session is destroyed.
+//
+// - `pixel_bytes`: bytes needed, row padding included.
+// - `out_pixels`: the buffer, aligned to 1 byte, of at least `pixel_bytes` bytes.
+//
+// ECHOCART_BAD_FRAME_SIZE: more than `pipeline.max_frame_bytes`, or none. ECHOCART_BAD_STATE: a
+// buffer is lent already. ECHOCART_WOULD_BLOCK: no buffer is free now, at either pace; nothing was
+// counted. ECHOCART_PAUSED, ECHOCART_CLOSED: as for a push.
+//
+// Timing: does not block. Memory is allocated only when the buffer never held as many bytes.
+ECHOCART_API
+uint32_t ECHOCART_CALL echocart_frame_lease(struct echocart_frame_port_t *port,
+                                            uint64_t pixel_bytes,
+                                            uint8_t **out_pixels);
+
+// Puts the lent buffer into the pipeline, as `echocart_frame_push` would a copy of it.
+//
+// - `frame`: borrowed for the call. `pixels` is what the lease gave; `pixel_bytes` is at most what
+//   was asked for.
+// - `out_number`: number of the frame, as from a push.
+//
+// ECHOCART_OK and ECHOCART_DROPPED end the lease, every other code leaves it as it is.
+// ECHOCART_BAD_STATE: no buffer is lent.
+//
+// Timing: does not block, copies no pixel, allocates nothing but the text of a failure.
+ECHOCART_API
+uint32_t ECHOCART_CALL echocart_frame_commit(struct echocart_frame_port_t *port,
+                                             const struct echocart_frame_t *frame,
+                                             uint64_t *out_number);
+
+// Gives the lent buffer back unused. Without a lease it does nothing.
+//
+// Timing: does not block.
+ECHOCART_API uint32_t ECHOCART_CALL echocart_frame_release(struct echocart_frame_port_t *port);
 
 // Says that no frame will come any more. Results go on until SOURCE_ENDED; a second call does
 // nothing.
@@ -593,6 +946,32 @@ uint32_t ECHOCART_CALL echocart_result_poll(struct echocart_result_port_t *port,
                                             uint32_t result_bytes,
                                             struct echocart_result_t *out_result);
 
+// Takes the oldest result, and waits for one if there is none.
+//
+// As `echocart_result_poll`, but ECHOCART_EMPTY comes after `timeout_micros`. Other calls with this
+// port give ECHOCART_CONCURRENT_USE meanwhile.
+//
+// Timing: blocks for at most `timeout_micros`; the thread sleeps.
+ECHOCART_API
+uint32_t ECHOCART_CALL echocart_result_wait(struct echocart_result_port_t *port,
+                                            uint64_t timeout_micros,
+                                            uint32_t result_bytes,
+                                            struct echocart_result_t *out_result);
+
+// Has every result from now on handed to `callback` on a thread of the library's,
+// `echocart-results`. It cannot be taken back: it ends after the summary, or when the port is
+// destroyed.
+//
+// - `user_data`: handed to `callback` untouched.
+//
+// Polling and waiting give ECHOCART_BAD_STATE from then on, and so does a second subscription.
+//
+// Timing: does not block; makes a thread.
+ECHOCART_API
+uint32_t ECHOCART_CALL echocart_result_subscribe(struct echocart_result_port_t *port,
+                                                 echocart_result_callback_t callback,
+                                                 void *user_data);
+
 // Copies the text of a view label: UTF-8, cut as in `echocart_last_error`, ended by NUL.
 //
 // - `index`: 0 to `label_count - 1` of `echocart_session_info_t`.
@@ -610,7 +989,7 @@ uint32_t ECHOCART_CALL echocart_result_label(const struct echocart_result_port_t
 // Closes the frame port too, since nobody would read its results, frees this port and sets
 // `*port` to NULL. NULL and a pointer to NULL do nothing.
 //
-// Timing: does not block.
+// Timing: blocks until a callback in progress has returned; without one it does not block.
 ECHOCART_API uint32_t ECHOCART_CALL echocart_result_port_destroy(struct echocart_result_port_t **port);
 
 #ifdef __cplusplus
@@ -625,13 +1004,17 @@ ECHOCART_API uint32_t ECHOCART_CALL echocart_result_port_destroy(struct echocart
 #define ECHOCART_ASSERT_SIZE(type, bytes) _Static_assert(sizeof(type) == (bytes), #type)
 #endif
 
-ECHOCART_ASSERT_SIZE(echocart_segment_t, 48);
-ECHOCART_ASSERT_SIZE(echocart_output_t, 232);
+ECHOCART_ASSERT_SIZE(echocart_segment_t, 80);
+ECHOCART_ASSERT_SIZE(echocart_output_t, 360);
 ECHOCART_ASSERT_SIZE(echocart_counters_t, 304);
-ECHOCART_ASSERT_SIZE(echocart_session_info_t, 640);
-ECHOCART_ASSERT_SIZE(echocart_result_t, 1616);
+ECHOCART_ASSERT_SIZE(echocart_session_info_t, 1080);
+ECHOCART_ASSERT_SIZE(echocart_result_t, 2016);
+ECHOCART_ASSERT_SIZE(echocart_histogram_t, 64);
+ECHOCART_ASSERT_SIZE(echocart_session_stats_t, 656);
+ECHOCART_ASSERT_SIZE(echocart_session_memory_t, 48);
+ECHOCART_ASSERT_SIZE(echocart_self_test_t, 272);
 #if UINTPTR_MAX == UINT64_MAX
-ECHOCART_ASSERT_SIZE(echocart_session_config_t, 64);
-ECHOCART_ASSERT_SIZE(echocart_frame_t, 48);
+ECHOCART_ASSERT_SIZE(echocart_session_config_t, 144);
+ECHOCART_ASSERT_SIZE(echocart_frame_t, 112);
 #endif
 #undef ECHOCART_ASSERT_SIZE

@@ -4,6 +4,7 @@
     reason = "pointers of the caller become references and values here"
 )]
 
+use crate::callback;
 use crate::codes::Code;
 use crate::fault::{self, Fault};
 use std::any::Any;
@@ -56,6 +57,7 @@ pub(crate) unsafe fn with<H: Handle>(
     body: impl FnOnce(&mut H::State) -> Result<(), Fault>,
 ) -> u32 {
     enter(|| {
+        callback::refuse_inside()?;
         // SAFETY: the caller's promise; the state behind it is locked before it is touched.
         let handle = unsafe { handle.as_ref() }.ok_or_else(|| Fault::null("handle"))?;
         match handle.state().try_lock() {
@@ -72,6 +74,7 @@ pub(crate) unsafe fn with<H: Handle>(
 /// `handle` is NULL or points to a pointer that is NULL or came from [`give`].
 pub(crate) unsafe fn destroy<H: Handle>(handle: *mut *mut H, last: impl FnOnce(H::State)) -> u32 {
     enter(|| {
+        callback::refuse_inside()?;
         if handle.is_null() {
             return Ok(());
         }

@@ -27,6 +27,11 @@ pub const ECHOCART_BAD_TIME: u32 = 1008;
 pub const ECHOCART_CONCURRENT_USE: u32 = 1009;
 /// No frame is taken any more: the port is closed, the session stopped or its result port gone.
 pub const ECHOCART_CLOSED: u32 = 1010;
+/// The call came from inside a callback of this library.
+pub const ECHOCART_IN_CALLBACK: u32 = 1011;
+/// The call does not fit what the handle is doing: a second lease or subscription, a commit without
+/// a lease, a start after the end, a poll beside a callback.
+pub const ECHOCART_BAD_STATE: u32 = 1012;
 /// Maximum pace: no room now. The frame was not taken and not counted; poll, then push it again.
 pub const ECHOCART_WOULD_BLOCK: u32 = 1101;
 /// No result is waiting. More may come.
@@ -37,6 +42,8 @@ pub const ECHOCART_END: u32 = 1103;
 pub const ECHOCART_DROPPED: u32 = 1104;
 /// The session is stopped, but frames were still in the pipeline when the time ran out.
 pub const ECHOCART_TIMEOUT: u32 = 1105;
+/// The session is not started, or paused. The frame was not taken and not counted.
+pub const ECHOCART_PAUSED: u32 = 1106;
 /// The configuration does not parse, lacks a key, has an unknown key or a value out of range.
 pub const ECHOCART_CONFIG_INVALID: u32 = 2001;
 /// A file of the package cannot be read.
@@ -55,7 +62,7 @@ pub const ECHOCART_PACKAGE_UNSUPPORTED: u32 = 2006;
 pub const ECHOCART_LIBRARY_MISSING: u32 = 3001;
 /// The file is not an ONNX Runtime library that this version was built for.
 pub const ECHOCART_LIBRARY_UNKNOWN: u32 = 3002;
-/// This process has already loaded another ONNX Runtime library.
+/// This process has already loaded another ONNX Runtime library, through this one or on its own.
 pub const ECHOCART_LIBRARY_CONFLICT: u32 = 3003;
 /// The operating system or ONNX Runtime itself refused the library.
 pub const ECHOCART_LIBRARY_FAILED: u32 = 3004;
@@ -63,6 +70,10 @@ pub const ECHOCART_LIBRARY_FAILED: u32 = 3004;
 pub const ECHOCART_ENGINE_FAILED: u32 = 3005;
 /// The operating system gave no thread.
 pub const ECHOCART_THREAD_FAILED: u32 = 3006;
+/// The engine does not give what the package's golden clips expect.
+pub const ECHOCART_SELF_TEST_FAILED: u32 = 3007;
+/// The operating system refused the CPU set.
+pub const ECHOCART_CPU_SET_REFUSED: u32 = 3008;
 /// A defect in the library. The handle of the call is poisoned.
 pub const ECHOCART_PANIC: u32 = 9001;
 /// An earlier call with this handle ended in ECHOCART_PANIC. Only destroying it is left.
@@ -118,11 +129,14 @@ table! {
     BadTime = ECHOCART_BAD_TIME, c"a capture time cannot be right";
     ConcurrentUse = ECHOCART_CONCURRENT_USE, c"another thread is using the handle";
     Closed = ECHOCART_CLOSED, c"no frame is taken any more";
+    InCallback = ECHOCART_IN_CALLBACK, c"called from inside a callback";
+    BadState = ECHOCART_BAD_STATE, c"the call does not fit what the handle is doing";
     WouldBlock = ECHOCART_WOULD_BLOCK, c"no room for the frame now, push it again";
     Empty = ECHOCART_EMPTY, c"no result is waiting";
     End = ECHOCART_END, c"no result will come any more";
     Dropped = ECHOCART_DROPPED, c"the frame was dropped and counted";
     Timeout = ECHOCART_TIMEOUT, c"stopped before every frame had gone through";
+    Paused = ECHOCART_PAUSED, c"the session is not started or paused";
     ConfigInvalid = ECHOCART_CONFIG_INVALID, c"the configuration is not valid";
     PackageUnreadable = ECHOCART_PACKAGE_UNREADABLE, c"the package cannot be read";
     PackageInvalid = ECHOCART_PACKAGE_INVALID, c"the package's manifest is not valid";
@@ -135,6 +149,8 @@ table! {
     LibraryFailed = ECHOCART_LIBRARY_FAILED, c"the ONNX Runtime library does not load";
     EngineFailed = ECHOCART_ENGINE_FAILED, c"a graph of the package does not load";
     ThreadFailed = ECHOCART_THREAD_FAILED, c"a thread cannot be started";
+    SelfTestFailed = ECHOCART_SELF_TEST_FAILED, c"the engine does not give the package's numbers";
+    CpuSetRefused = ECHOCART_CPU_SET_REFUSED, c"the CPU set cannot be had";
     Panic = ECHOCART_PANIC, c"a defect in the library";
     Poisoned = ECHOCART_POISONED, c"the handle is unusable after a defect";
 }

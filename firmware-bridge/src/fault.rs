@@ -2,6 +2,7 @@
 
 use crate::codes::Code;
 use echocart_core::config::ConfigError;
+use echocart_core::golden::GoldenError;
 use echocart_core::package::PackageError;
 use echocart_core::ring::PushError;
 use echocart_core::session::SessionError;
@@ -112,6 +113,18 @@ impl From<SessionError> for Fault {
     fn from(error: SessionError) -> Self {
         let code = match &error {
             SessionError::Thread { .. } => Code::ThreadFailed,
+            _ => Code::PackageInvalid,
+        };
+        Self::new(code, one_line(&error.to_string()))
+    }
+}
+
+impl From<GoldenError> for Fault {
+    fn from(error: GoldenError) -> Self {
+        let code = match &error {
+            GoldenError::Read { .. } => Code::PackageUnreadable,
+            GoldenError::Engine(_) => Code::EngineFailed,
+            GoldenError::Package { .. } => Code::PackageUnsupported,
             _ => Code::PackageInvalid,
         };
         Self::new(code, one_line(&error.to_string()))

@@ -1,62 +1,50 @@
-//! The frame port: checks a frame of the caller's and copies it into the ring.
+//! The frame port: checks a frame of the caller's and puts it into the ring.
 
-use crate::abi::{
-    ECHOCART_PIXEL_BGRA32, ECHOCART_PIXEL_GRAY8, ECHOCART_PIXEL_NV12, ECHOCART_PIXEL_RGB24,
-    ECHOCART_PIXEL_YUY2, echocart_frame_t,
-};
+use crate::abi::*;
 use crate::codes::Code;
 use crate::fault::Fault;
+use crate::intake::Intake;
 use echocart_core::clock::{self, Pace};
-use echocart_core::frame::{FrameMeta, PixelFormat};
-use echocart_core::ring::{FrameProducer, Pushed};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use echocart_core::frame::{ExamToken, FrameMeta, HostMeta, PixelFormat, PixelLayout};
+use echocart_core::ring::Pushed;
+use std::sync::Arc;
+use std::time::Instant;
 
 /// Latest capture time: far from where sums of times overflow.
 const MAX_CAPTURE_NANOS: i64 = 1 << 62;
 /// How far a converted device time may run ahead of the clock.
 const MAX_AHEAD_NANOS: i64 = 100_000_000;
-
-/// The producer's end of the ring, shared by the frame port, which pushes, and the session and
-/// the result port, which may close it.
-pub(crate) struct Intake {
-    producer: Mutex<Option<FrameProducer>>,
-    closed: AtomicBool,
-}
-
-impl Intake {
-    pub fn new(producer: FrameProducer) -> Self {
-        Self {
-            producer: Mutex::new(Some(producer)),
-            closed: AtomicBool::new(false),
-        }
-    }
-
-    /// Ends the stream. Waits for a push in progress.
-    pub fn close(&self) {
-        self.closed.store(true, Ordering::Relaxed);
-        self.producer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-    }
-}
+const FLAGS: u32 = ECHOCART_FRAME_COLOUR_ON
+    | ECHOCART_FRAME_FROZEN
+    | ECHOCART_FRAME_HAS_ECG
+    | ECHOCART_FRAME_HAS_DEPTH
+    | ECHOCART_FRAME_HAS_SEQUENCE;
 
 /// State of a frame port handle.
 pub(crate) struct FramePort {
     intake: Arc<Intake>,
     pace: Pace,
+    lease: Option<Vec<u8>>,
+    leased_bytes: usize,
+    sequence: Option<u64>,
 }
 
 impl Drop for FramePort {
     fn drop(&mut self) {
+        self.release();
         self.intake.close();
     }
 }
 
 impl FramePort {
     pub fn new(intake: Arc<Intake>, pace: Pace) -> Self {
-        Self { intake, pace }
+        Self {
+            intake,
+            pace,
+            lease: None,
+            leased_bytes: 0,
+            sequence: None,
+        }
     }
 
     pub fn close(&mut self) {
@@ -69,45 +57,106 @@ impl FramePort {
     /// Does not block. One copy; allocates only until every pooled buffer has held a frame of
     /// this size, and for the text of a fault.
     pub fn push(&mut self, frame: &echocart_frame_t, pixels: &[u8]) -> Result<u64, Fault> {
-        let meta = meta(frame)?;
-        let row_bytes = row_bytes(frame, &meta, pixels.len())?;
-        self.check_time(frame.capture_nanos)?;
-        if self.intake.closed.load(Ordering::Relaxed) {
-            return Err(Code::Closed.into());
+        let begin = Instant::now();
+        let (meta, layout) = self.checked(frame, pixels.len())?;
+        let pace = self.pace;
+        let fill = |buffer: &mut Vec<u8>| copy_rows(pixels, &meta, layout, buffer);
+        let pushed = self.intake.with(|producer| match pace {
+            Pace::Max => producer.offer(meta, fill),
+            Pace::Real => producer.push(meta, fill),
+        })??;
+        let number = self.settle(pushed, frame)?;
+        self.intake.push.record(begin.elapsed());
+        Ok(number)
+    }
+
+    /// Lends a pooled buffer of at least `bytes` bytes.
+    pub fn lease(&mut self, bytes: u64) -> Result<*mut u8, Fault> {
+        if self.lease.is_some() {
+            return Err(Code::BadState.into());
         }
-        // Only a thread that closes the intake can hold the lock now.
-        let Ok(mut producer) = self.intake.producer.try_lock() else {
-            return Err(Code::Closed.into());
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        let lent = self.intake.with(|producer| producer.lease(bytes))??;
+        let lent = lent.ok_or(Code::WouldBlock)?;
+        self.leased_bytes = bytes;
+        Ok(self.lease.insert(lent).as_mut_ptr())
+    }
+
+    /// Puts the lent buffer into the ring and gives the frame's number.
+    ///
+    /// # Real-time
+    /// Does not block, copy or allocate, but for the text of a fault.
+    pub fn commit(&mut self, frame: &echocart_frame_t) -> Result<u64, Fault> {
+        let begin = Instant::now();
+        let Some(lent) = &self.lease else {
+            return Err(Code::BadState.into());
         };
-        let Some(producer) = producer.as_mut() else {
-            return Err(Code::Closed.into());
-        };
-        let stride = frame.row_stride_bytes as usize;
-        let rows = frame.height_px as usize;
-        let fill = |buffer: &mut Vec<u8>| copy_rows(pixels, stride, row_bytes, rows, buffer);
-        let pushed = match self.pace {
-            Pace::Max => producer.offer(meta, fill)?,
-            Pace::Real => producer.push(meta, fill)?,
-        };
-        match (pushed, self.pace) {
-            (Pushed::Queued { number }, _) => Ok(number),
-            (Pushed::RingFull, Pace::Max) => Err(Code::WouldBlock.into()),
-            (Pushed::RingFull, Pace::Real) => Err(Code::Dropped.into()),
+        if !std::ptr::eq(lent.as_ptr(), frame.pixels) {
+            return Err(Fault::bad("pixels", "the buffer lent", "another"));
+        }
+        let found = usize::try_from(frame.pixel_bytes).unwrap_or(usize::MAX);
+        if found > self.leased_bytes {
+            let expected = format!("at most the {} bytes lent", self.leased_bytes);
+            return Err(Fault::bad("pixel_bytes", &expected, found));
+        }
+        let (meta, layout) = self.checked(frame, found)?;
+        let (live, lease) = (self.pace == Pace::Real, &mut self.lease);
+        let pushed = self
+            .intake
+            .with(|producer| producer.push_leased(meta, layout, lease, live))??;
+        if live {
+            self.release();
+        }
+        let number = self.settle(pushed, frame)?;
+        self.intake.commit.record(begin.elapsed());
+        Ok(number)
+    }
+
+    /// Gives the lent buffer back.
+    pub fn release(&mut self) {
+        if let Some(lent) = self.lease.take() {
+            self.intake.give_back(lent);
         }
     }
 
-    fn check_time(&self, capture_nanos: i64) -> Result<(), Fault> {
+    fn checked(
+        &self,
+        frame: &echocart_frame_t,
+        found: usize,
+    ) -> Result<(FrameMeta, PixelLayout), Fault> {
+        let meta = meta(frame)?;
+        let layout = layout(frame, &meta, found)?;
         let latest = match self.pace {
             Pace::Max => MAX_CAPTURE_NANOS,
             Pace::Real => clock::now_nanos().saturating_add(MAX_AHEAD_NANOS),
         };
-        if (0..=latest).contains(&capture_nanos) {
-            return Ok(());
+        if !(0..=latest).contains(&frame.capture_nanos) {
+            return Err(Fault::new(
+                Code::BadTime,
+                format!(
+                    "expected 0 to {latest}, found {}: capture_nanos",
+                    frame.capture_nanos
+                ),
+            ));
         }
-        Err(Fault::new(
-            Code::BadTime,
-            format!("expected 0 to {latest}, found {capture_nanos}: capture_nanos"),
-        ))
+        Ok((meta, layout))
+    }
+
+    fn settle(&mut self, pushed: Pushed, frame: &echocart_frame_t) -> Result<u64, Fault> {
+        if pushed == Pushed::RingFull && self.pace == Pace::Max {
+            return Err(Code::WouldBlock.into());
+        }
+        if frame.flags & ECHOCART_FRAME_HAS_SEQUENCE != 0 {
+            if let Some(last) = self.sequence {
+                let missing = frame.sequence.saturating_sub(last).saturating_sub(1);
+                self.intake.missing(missing);
+            }
+            self.sequence = Some(frame.sequence);
+        }
+        match pushed {
+            Pushed::Queued { number } => Ok(number),
+            Pushed::RingFull => Err(Code::Dropped.into()),
+        }
     }
 }
 
@@ -115,64 +164,117 @@ fn meta(frame: &echocart_frame_t) -> Result<FrameMeta, Fault> {
     let format = match frame.format {
         ECHOCART_PIXEL_GRAY8 => PixelFormat::Gray8,
         ECHOCART_PIXEL_RGB24 => PixelFormat::Rgb24,
-        ECHOCART_PIXEL_BGRA32 | ECHOCART_PIXEL_YUY2 | ECHOCART_PIXEL_NV12 => {
+        ECHOCART_PIXEL_BGRA32 => PixelFormat::Bgra32,
+        ECHOCART_PIXEL_YUY2 => PixelFormat::Yuy2,
+        ECHOCART_PIXEL_NV12 => PixelFormat::Nv12,
+        unknown => return Err(Fault::bad("format", "one of ECHOCART_PIXEL_*", unknown)),
+    };
+    match frame.memory {
+        ECHOCART_MEMORY_HOST => {}
+        ECHOCART_MEMORY_CUDA | ECHOCART_MEMORY_DMABUF => {
             return Err(Fault::new(
                 Code::Unsupported,
                 format!(
-                    "expected GRAY8 (1) or RGB24 (2) in this version, found {}: format",
-                    frame.format
+                    "expected HOST (0) in this version, found {}: memory",
+                    frame.memory
                 ),
             ));
         }
-        unknown => return Err(Fault::bad("format", "one of ECHOCART_PIXEL_*", unknown)),
-    };
+        unknown => return Err(Fault::bad("memory", "one of ECHOCART_MEMORY_*", unknown)),
+    }
+    if frame.flags & !FLAGS != 0 {
+        return Err(Fault::bad("flags", "ECHOCART_FRAME_* only", frame.flags));
+    }
+    let has = |flag| frame.flags & flag != 0;
+    let ecg_millivolts = has(ECHOCART_FRAME_HAS_ECG).then_some(frame.ecg_millivolts);
+    if let Some(found) = ecg_millivolts.filter(|v| !v.is_finite()) {
+        return Err(Fault::bad("ecg_millivolts", "a finite number", found));
+    }
+    let depth_mm = has(ECHOCART_FRAME_HAS_DEPTH).then_some(frame.depth_mm);
+    if let Some(found) = depth_mm.filter(|v| !(v.is_finite() && *v > 0.0)) {
+        return Err(Fault::bad("depth_mm", "a number above 0", found));
+    }
     Ok(FrameMeta {
         width_px: frame.width_px,
         height_px: frame.height_px,
         format,
         capture_nanos: frame.capture_nanos,
         pass: frame.pass,
+        host: HostMeta {
+            frame_id: Some(frame.host_frame_id),
+            exam: ExamToken(frame.exam_token),
+            colour_on: has(ECHOCART_FRAME_COLOUR_ON),
+            frozen: has(ECHOCART_FRAME_FROZEN),
+            ecg_millivolts,
+            depth_mm,
+        },
     })
 }
 
-/// Bytes of a row without padding, after checking that all rows are there.
-fn row_bytes(frame: &echocart_frame_t, meta: &FrameMeta, found: usize) -> Result<usize, Fault> {
+/// Where the rows are, after checking that all are there.
+fn layout(frame: &echocart_frame_t, meta: &FrameMeta, found: usize) -> Result<PixelLayout, Fault> {
     let wrong = |expected: String, found: u64, field: &str| {
-        Fault::new(
+        Err(Fault::new(
             Code::BadFrameSize,
             format!("expected {expected}, found {found}: {field}"),
-        )
+        ))
     };
-    if frame.width_px == 0 || frame.height_px == 0 {
-        return Err(wrong("at least 1".to_owned(), 0, "width_px, height_px"));
+    let (across, down) = meta.format.granule_px();
+    for (name, found, granule) in [
+        ("width_px", frame.width_px, across),
+        ("height_px", frame.height_px, down),
+    ] {
+        if found == 0 || !found.is_multiple_of(granule) {
+            let expected = format!("a multiple of {granule} above 0");
+            return wrong(expected, found.into(), name);
+        }
     }
     let row = u64::from(frame.width_px) * meta.format.bytes() as u64;
     let stride = u64::from(frame.row_stride_bytes);
     if stride < row {
-        return Err(wrong(format!("at least {row}"), stride, "row_stride_bytes"));
+        return wrong(format!("at least {row}"), stride, "row_stride_bytes");
     }
-    let least = stride
-        .checked_mul(u64::from(frame.height_px) - 1)
-        .and_then(|rows| rows.checked_add(row))
-        .unwrap_or(u64::MAX);
+    let luma = stride * u64::from(frame.height_px);
+    let chroma = match frame.chroma_offset_bytes {
+        0 => luma,
+        given if meta.format == PixelFormat::Nv12 && given >= luma - (stride - row) => given,
+        given => {
+            let field = "chroma_offset_bytes";
+            return wrong(
+                "0, or of NV12 behind the luminance".to_owned(),
+                given,
+                field,
+            );
+        }
+    };
+    let layout = PixelLayout {
+        stride_bytes: frame.row_stride_bytes as usize,
+        chroma_offset_bytes: usize::try_from(chroma).unwrap_or(usize::MAX),
+    };
+    let least = layout.needed_bytes(meta);
     if (found as u64) < least {
-        return Err(wrong(
-            format!("at least {least}"),
-            found as u64,
-            "pixel_bytes",
-        ));
+        return wrong(format!("at least {least}"), found as u64, "pixel_bytes");
     }
-    Ok(row as usize)
+    Ok(layout)
 }
 
-fn copy_rows(pixels: &[u8], stride: usize, row: usize, rows: usize, buffer: &mut Vec<u8>) {
+/// Copies all rows without padding, the plane of U and V behind the one of Y.
+fn copy_rows(pixels: &[u8], meta: &FrameMeta, layout: PixelLayout, buffer: &mut Vec<u8>) {
+    let (row, rows) = (meta.row_bytes(), meta.height_px as usize);
     buffer.clear();
-    if stride == row {
-        buffer.extend_from_slice(pixels.get(..row * rows).unwrap_or_default());
-        return;
-    }
-    for line in pixels.chunks(stride).take(rows) {
-        buffer.extend_from_slice(line.get(..row).unwrap_or_default());
+    let mut plane = |from: usize, rows: usize| {
+        let pixels = pixels.get(from..).unwrap_or_default();
+        if layout.stride_bytes == row {
+            buffer.extend_from_slice(pixels.get(..row * rows).unwrap_or_default());
+            return;
+        }
+        for line in pixels.chunks(layout.stride_bytes).take(rows) {
+            buffer.extend_from_slice(line.get(..row).unwrap_or_default());
+        }
+    };
+    plane(0, rows);
+    if meta.format == PixelFormat::Nv12 {
+        plane(layout.chroma_offset_bytes, rows / 2);
     }
 }
 
@@ -180,10 +282,22 @@ fn copy_rows(pixels: &[u8], stride: usize, row: usize, rows: usize, buffer: &mut
 mod tests {
     use super::*;
 
-    fn rows(stride: usize, row: usize, rows: usize, bytes: usize) -> Vec<u8> {
+    fn rows(stride_bytes: usize, row: u32, rows: u32, bytes: usize) -> Vec<u8> {
         let pixels: Vec<u8> = (0..bytes).map(|at| at as u8).collect();
         let mut buffer = vec![9; 99];
-        copy_rows(&pixels, stride, row, rows, &mut buffer);
+        let meta = FrameMeta {
+            width_px: row,
+            height_px: rows,
+            format: PixelFormat::Gray8,
+            capture_nanos: 0,
+            pass: 0,
+            host: HostMeta::default(),
+        };
+        let layout = PixelLayout {
+            stride_bytes,
+            chroma_offset_bytes: 0,
+        };
+        copy_rows(&pixels, &meta, layout, &mut buffer);
         buffer
     }
 

@@ -7,11 +7,17 @@ compile_error!("the bridge turns panics into ECHOCART_PANIC; build it with panic
 
 pub mod abi;
 mod boundary;
+mod callback;
 pub mod codes;
 mod fault;
 mod frames;
+mod intake;
+mod layout;
+mod load;
+mod request;
 mod results;
 mod session;
 pub mod shims;
+mod system;
 
 pub use codes::Code;

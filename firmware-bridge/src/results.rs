@@ -2,55 +2,59 @@
 
 use crate::abi::*;
 use crate::boundary::cut;
+use crate::callback::ResultSink;
 use crate::codes::Code;
 use crate::fault::Fault;
-use crate::frames::Intake;
-use crossbeam_channel::Receiver;
+use crate::intake::Intake;
+use crate::request::Standing;
+use crate::system;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 use echocart_core::clock::{self, Pace};
 use echocart_core::events::{
-    Counters, Estimate, Event, Evidence, Output, Reason, Segment, State, StateKind, Status, Summary,
+    Calibrated, Counters, Estimate, Event, Evidence, Output, Reason, Segment, State, StateKind,
+    Status, Summary,
 };
+use echocart_core::exam::NewestExam;
 use echocart_core::judge;
 use std::ffi::c_char;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// How soon the thread that hands results out notices that its port is gone.
+const LISTEN: Duration = Duration::from_millis(20);
 
 /// State of a result port handle.
 pub(crate) struct ResultPort {
-    events: Receiver<Event>,
-    /// Results that stopping the session took out of a full queue.
-    dropped: Arc<AtomicU64>,
+    /// None once a thread of the library's hands the results out.
+    reader: Option<Reader>,
     labels: Arc<[String]>,
-    pace: Pace,
-    /// False: demonstrations and the raw numbers behind them stay inside.
-    show: bool,
-    ended: bool,
     intake: Arc<Intake>,
+    standing: Standing,
+    ended: Arc<AtomicBool>,
+    hand_out: Option<JoinHandle<()>>,
 }
 
 impl Drop for ResultPort {
     fn drop(&mut self) {
+        self.ended.store(true, Ordering::Relaxed);
         self.intake.close();
+        if let Some(thread) = self.hand_out.take() {
+            let _ = thread.join();
+        }
     }
 }
 
 impl ResultPort {
-    pub fn new(
-        events: Receiver<Event>,
-        dropped: Arc<AtomicU64>,
-        labels: Arc<[String]>,
-        pace: Pace,
-        show: bool,
-        intake: Arc<Intake>,
-    ) -> Self {
+    pub fn new(reader: Reader, intake: Arc<Intake>, standing: Standing) -> Self {
         Self {
-            events,
-            dropped,
-            labels,
-            pace,
-            show,
-            ended: false,
+            labels: reader.labels.clone(),
+            reader: Some(reader),
             intake,
+            standing,
+            ended: Arc::default(),
+            hand_out: None,
         }
     }
 
@@ -60,16 +64,85 @@ impl ResultPort {
         found.ok_or_else(|| Fault::bad("index", &format!("0 to {}", self.labels.len() - 1), index))
     }
 
-    /// Takes the next result, with values past their time withheld.
+    /// Takes the next result.
     ///
     /// # Real-time
     /// Does not block.
     pub fn poll(&mut self) -> Result<echocart_result_t, Fault> {
+        self.wait(Duration::ZERO)
+    }
+
+    /// Takes the next result, for which it waits.
+    pub fn wait(&mut self, patience: Duration) -> Result<echocart_result_t, Fault> {
+        self.reader.as_mut().ok_or(Code::BadState)?.take(patience)
+    }
+
+    /// Hands every result from now on to `sink` on a thread of its own.
+    pub fn subscribe(&mut self, sink: ResultSink) -> Result<(), Fault> {
+        let mut reader = self.reader.take().ok_or(Code::BadState)?;
+        let (ended, standing) = (self.ended.clone(), self.standing);
+        let thread = thread::Builder::new().name("echocart-results".to_owned());
+        let spawned = thread.spawn(move || {
+            let _ = system::stand_back(&standing);
+            while !ended.load(Ordering::Relaxed) {
+                match reader.take(LISTEN) {
+                    Ok(result) => sink.take(&result),
+                    Err(fault) if fault.code == Code::Empty => {}
+                    Err(_) => return,
+                }
+            }
+        });
+        let spawned = spawned.map_err(|e| Fault::new(Code::ThreadFailed, e.to_string()))?;
+        self.hand_out = Some(spawned);
+        Ok(())
+    }
+}
+
+/// Takes results out of their queue.
+pub(crate) struct Reader {
+    events: Receiver<Event>,
+    /// Results that stopping the session took out of a full queue.
+    dropped: Arc<AtomicU64>,
+    labels: Arc<[String]>,
+    pace: Pace,
+    /// False: demonstrations and the raw numbers behind them stay inside.
+    show: bool,
+    ended: bool,
+    newest_exam: NewestExam,
+}
+
+impl Reader {
+    pub fn new(
+        events: Receiver<Event>,
+        dropped: Arc<AtomicU64>,
+        labels: Arc<[String]>,
+        pace: Pace,
+        show: bool,
+        newest_exam: NewestExam,
+    ) -> Self {
+        Self {
+            events,
+            dropped,
+            labels,
+            pace,
+            show,
+            ended: false,
+            newest_exam,
+        }
+    }
+
+    /// Takes the next result, with values past their time or exam withheld.
+    fn take(&mut self, patience: Duration) -> Result<echocart_result_t, Fault> {
         if self.ended {
             return Err(Code::End.into());
         }
-        let Ok(event) = self.events.try_recv() else {
-            return Err(Code::Empty.into());
+        let event = if patience.is_zero() {
+            self.events.try_recv().map_err(|_| Code::Empty)?
+        } else {
+            self.events.recv_timeout(patience).map_err(|e| match e {
+                RecvTimeoutError::Timeout => Code::Empty,
+                RecvTimeoutError::Disconnected => Code::End,
+            })?
         };
         Ok(match event {
             Event::Estimate(estimate) => self.estimate(*estimate),
@@ -85,6 +158,7 @@ impl ResultPort {
 
     fn estimate(&self, mut estimate: Estimate) -> echocart_result_t {
         if self.pace == Pace::Real {
+            self.leave_exam(&mut estimate);
             let now = clock::now_nanos();
             refresh(&mut estimate.view, now);
             refresh(&mut estimate.lvef, now);
@@ -109,6 +183,16 @@ impl ResultPort {
         }
         if let Some(lvef) = &estimate.lvef.value {
             result.lvef_percent = lvef.percent;
+            result.lvef_calibration = match lvef.calibration {
+                Calibrated::None => ECHOCART_CALIBRATION_NONE,
+                Calibrated::Inside => ECHOCART_CALIBRATION_INSIDE,
+                Calibrated::Outside => ECHOCART_CALIBRATION_OUTSIDE,
+            };
+            if let Some(interval) = lvef.interval {
+                result.lvef_low_percent = interval.low;
+                result.lvef_high_percent = interval.high;
+                result.lvef_coverage = interval.coverage;
+            }
         }
         if let Some(signal) = &estimate.signal.value {
             result.signal_meter = signal.meter;
@@ -120,6 +204,17 @@ impl ResultPort {
             result.raw_lvef_count = 1;
         }
         result
+    }
+
+    /// Withholds what belongs to an exam that is over.
+    fn leave_exam(&self, estimate: &mut Estimate) {
+        let mut segments = estimate.view.evidence.segments.iter();
+        if segments.any(|s| self.newest_exam.is_over(&s.exam)) {
+            estimate.raw = None;
+            judge::withhold(&mut estimate.view, Reason::NewExam);
+            judge::withhold(&mut estimate.lvef, Reason::NewExam);
+            judge::withhold(&mut estimate.signal, Reason::NewExam);
+        }
     }
 
     fn output<T>(&self, output: &Output<T>) -> echocart_output_t {
@@ -151,6 +246,9 @@ impl ResultPort {
             view: label.map_or(ECHOCART_NO_LABEL, |l| self.index(l)),
             seam: segment.seam.into(),
             reserved: 0,
+            first_host_frame_id: segment.first_host_frame.unwrap_or(0),
+            last_host_frame_id: segment.last_host_frame.unwrap_or(0),
+            exam_token: segment.exam.token.0,
         }
     }
 
@@ -202,7 +300,7 @@ fn summary(last: &Summary) -> echocart_result_t {
     result
 }
 
-fn counters(from: &Counters) -> echocart_counters_t {
+pub(crate) fn counters(from: &Counters) -> echocart_counters_t {
     let mut rejected = [0; ECHOCART_REASONS];
     for (why, frames) in &from.rejected {
         if let Some(to) = rejected.get_mut(reason(*why) as usize) {
@@ -238,6 +336,9 @@ fn quiet(status: u32) -> echocart_output_t {
             view: ECHOCART_NO_LABEL,
             seam: 0,
             reserved: 0,
+            first_host_frame_id: 0,
+            last_host_frame_id: 0,
+            exam_token: [0; ECHOCART_EXAM_TOKEN_BYTES],
         }; ECHOCART_MAX_SEGMENTS],
     }
 }
@@ -255,6 +356,10 @@ fn blank(kind: u32) -> echocart_result_t {
         view_label: ECHOCART_NO_LABEL,
         lvef_percent: f32::NAN,
         signal_meter: f32::NAN,
+        lvef_low_percent: f32::NAN,
+        lvef_high_percent: f32::NAN,
+        lvef_coverage: f32::NAN,
+        lvef_calibration: ECHOCART_CALIBRATION_NONE,
         view: off,
         lvef: off,
         signal: off,

@@ -1,38 +1,29 @@
-//! Life cycle: from a configuration to a running pipeline and its end.
+//! Life cycle of a session and what it tells about itself.
 
-use crate::abi::{
-    ECHOCART_MAX_LABELS, ECHOCART_TRAINED_CLINICAL, ECHOCART_TRAINED_NOTHING,
-    ECHOCART_TRAINED_SIMULATED, echocart_session_info_t,
-};
+use crate::abi::*;
+use crate::callback::Log;
 use crate::codes::Code;
 use crate::fault::Fault;
-use crate::frames::{FramePort, Intake};
-use crate::results::{ResultPort, chars};
+use crate::frames::FramePort;
+use crate::intake::{Intake, Phase};
+use crate::request::Standing;
+use crate::results::{Reader, ResultPort, chars, counters};
+use crate::system;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use echocart_core::clock::Pace;
 use echocart_core::config::CartConfig;
 use echocart_core::engine::{Engine, EngineError, EngineInfo};
-use echocart_core::events::Event;
-use echocart_core::manifest::{Manifest, Trained};
-use echocart_core::package::Package;
+use echocart_core::events::{Counters, Event};
+use echocart_core::exam::NewestExam;
+use echocart_core::latency::{Histogram, Latencies};
+use echocart_core::manifest::{Calibration, Manifest, Trained};
+use echocart_core::ring::PoolSize;
 use echocart_core::session::{Session, SessionSetup};
 use echocart_core::signature::Signed;
-use echocart_infer::{Libraries, open_configured};
 use std::convert::Infallible;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-
-/// What the caller asked for, checked.
-#[derive(Debug)]
-pub(crate) struct Request<'call> {
-    pub package_dir: &'call str,
-    pub library_path: &'call str,
-    pub config_toml: &'call str,
-    pub pace: Pace,
-    pub allow_demonstration: bool,
-}
 
 /// State of a session handle.
 pub(crate) struct SessionState {
@@ -42,12 +33,35 @@ pub(crate) struct SessionState {
     events: Receiver<Event>,
     results_dropped: Arc<AtomicU64>,
     info: echocart_session_info_t,
+    counters: Counters,
+    latencies: Arc<Latencies>,
+    newest_exam: NewestExam,
+    pool: Arc<PoolSize>,
+    max_frame_bytes: u64,
+    log: Log,
+    /// Resident bytes gained while the session was made.
+    pub create_bytes: u64,
 }
 
 /// Tells by its end that the thread which owned the engine is through with it.
 struct Watched {
     engine: Box<dyn Engine>,
+    log: Log,
+    failing: bool,
     _alive: Sender<Infallible>,
+}
+
+impl Watched {
+    /// Says once that the engine fails, until it works again.
+    fn noting(&mut self, outcome: Result<(), EngineError>) -> Result<(), EngineError> {
+        if let Err(error) = &outcome
+            && !self.failing
+        {
+            self.log.say(ECHOCART_LOG_ERROR, &error.to_string());
+        }
+        self.failing = outcome.is_err();
+        outcome
+    }
 }
 
 impl Engine for Watched {
@@ -60,7 +74,8 @@ impl Engine for Watched {
     }
 
     fn encode(&mut self, tubelets: &[Arc<Vec<f32>>], slot: usize) -> Result<(), EngineError> {
-        self.engine.encode(tubelets, slot)
+        let outcome = self.engine.encode(tubelets, slot);
+        self.noting(outcome)
     }
 
     fn encode_kept(&mut self, rows: &[f32], ids: &[usize], slot: usize) -> Result<(), EngineError> {
@@ -86,70 +101,46 @@ impl Engine for Watched {
     }
 }
 
-/// Loads what the request names and starts the pipeline.
-pub(crate) fn create(request: &Request) -> Result<(SessionState, FramePort, ResultPort), Fault> {
-    let library_path = Path::new(request.library_path);
-    if !library_path.is_absolute() {
-        return Err(Fault::bad(
-            "library_path",
-            "the absolute path of the ONNX Runtime library this version was built for",
-            format!("{:?}", request.library_path),
-        ));
-    }
-    if request.package_dir.is_empty() {
-        return Err(Fault::bad(
-            "package_dir",
-            "the folder of a package",
-            "nothing",
-        ));
-    }
-    let config = match request.config_toml {
-        "" => CartConfig::demo()?,
-        text => CartConfig::parse(text)?,
-    };
-    let package = Package::open(Path::new(request.package_dir), &config.package)?;
-    let labels = package.manifest.view_labels().len();
-    if labels > ECHOCART_MAX_LABELS {
-        return Err(Fault::new(
-            Code::PackageUnsupported,
-            format!(
-                "view labels: expected at most {ECHOCART_MAX_LABELS}, found {labels}: {}",
-                package.name()
-            ),
-        ));
-    }
-    let libraries = Libraries::File(library_path);
-    let engine = open_configured(&config.engine, libraries, &package)?;
-    start(
-        package.manifest.clone(),
-        package.name(),
-        package.signed,
-        config,
-        Box::new(engine),
-        request.pace,
-        request.allow_demonstration,
-    )
+/// What a pipeline is started from.
+pub(crate) struct Parts {
+    pub manifest: Manifest,
+    pub package: String,
+    pub signed: Signed,
+    pub config: CartConfig,
+    pub engine: Box<dyn Engine>,
+    pub pace: Pace,
+    pub allow_demonstration: bool,
+    pub standing: Standing,
+    pub reserve_frame_bytes: usize,
+    pub log: Log,
+    /// What works less well than asked for.
+    pub warning: Option<String>,
 }
 
-/// Starts the pipeline over an engine.
-pub(crate) fn start(
-    manifest: Manifest,
-    package: String,
-    signed: Signed,
-    config: CartConfig,
-    engine: Box<dyn Engine>,
-    pace: Pace,
-    allow_demonstration: bool,
-) -> Result<(SessionState, FramePort, ResultPort), Fault> {
-    let info = info(&manifest, &package, signed, &config, &engine.info());
+/// Makes the pipeline over an engine; no frame is let in yet.
+pub(crate) fn assemble(parts: Parts) -> Result<(SessionState, FramePort, ResultPort), Fault> {
+    let info = info(&parts);
+    let Parts {
+        manifest,
+        package,
+        signed,
+        config,
+        engine,
+        pace,
+        log,
+        ..
+    } = parts;
     let labels: Arc<[String]> = manifest.view_labels().into();
-    let show_raw = allow_demonstration || manifest.card.trained == Trained::Clinical;
+    let show = parts.allow_demonstration || manifest.card.trained == Trained::Clinical;
+    let max_frame_bytes = config.pipeline.max_frame_bytes as u64;
     let (alive, engine_end) = bounded(0);
     let engine = Box::new(Watched {
         engine,
+        log,
+        failing: false,
         _alive: alive,
     });
-    let (running, producer, events) = Session::start(SessionSetup {
+    let (running, mut producer, events) = Session::start(SessionSetup {
         manifest,
         package,
         signed,
@@ -157,30 +148,108 @@ pub(crate) fn start(
         engine,
         pace,
     })?;
+    if parts.reserve_frame_bytes > 0 {
+        producer.reserve(parts.reserve_frame_bytes);
+    }
+    let pool = producer.pool();
     let intake = Arc::new(Intake::new(producer));
     let results_dropped = Arc::new(AtomicU64::new(0));
+    let newest_exam = running.newest_exam();
+    let reader = Reader::new(
+        events.clone(),
+        results_dropped.clone(),
+        labels,
+        pace,
+        show,
+        newest_exam.clone(),
+    );
     let session = SessionState {
+        latencies: running.latencies(),
         running: Some(running),
         intake: intake.clone(),
         engine_end,
-        events: events.clone(),
-        results_dropped: results_dropped.clone(),
+        events,
+        results_dropped,
         info,
+        counters: Counters::default(),
+        newest_exam,
+        pool,
+        max_frame_bytes,
+        log,
+        create_bytes: 0,
     };
     let frames = FramePort::new(intake.clone(), pace);
-    let results = ResultPort::new(events, results_dropped, labels, pace, show_raw, intake);
+    let results = ResultPort::new(reader, intake, parts.standing);
     Ok((session, frames, results))
 }
 
 impl SessionState {
-    pub fn info(&self) -> echocart_session_info_t {
+    pub fn info(&mut self) -> echocart_session_info_t {
         self.info
+    }
+
+    /// Lets frames in.
+    pub fn start(&mut self) -> Result<(), Fault> {
+        let from = [Phase::Created, Phase::Running];
+        self.intake.change(&from, Phase::Running)?;
+        self.log.say(ECHOCART_LOG_INFO, "started");
+        Ok(())
+    }
+
+    /// Lets no frame in.
+    pub fn pause(&mut self) -> Result<(), Fault> {
+        let from = [Phase::Running, Phase::Paused];
+        self.intake.change(&from, Phase::Paused)?;
+        self.log.say(ECHOCART_LOG_INFO, "paused");
+        Ok(())
+    }
+
+    /// Lets frames in again.
+    pub fn resume(&mut self) -> Result<(), Fault> {
+        self.intake.change(&[Phase::Paused], Phase::Running)?;
+        self.log.say(ECHOCART_LOG_INFO, "resumed");
+        Ok(())
+    }
+
+    /// Counts and times.
+    pub fn stats(&mut self) -> echocart_session_stats_t {
+        if let Some(running) = &self.running {
+            self.counters = running.counters();
+        }
+        echocart_session_stats_t {
+            struct_size: size_of::<echocart_session_stats_t>() as u32,
+            running: (self.intake.phase() == Phase::Running).into(),
+            exams: self.newest_exam.number() + u64::from(self.counters.captured > 0),
+            frames_missing: self.intake.frames_missing(),
+            results_waiting: self.events.len() as u64,
+            counters: counters(&self.counters),
+            push: spread(&self.intake.push),
+            commit: spread(&self.intake.commit),
+            clip_wait: spread(&self.latencies.clip_wait),
+            inference: spread(&self.latencies.inference),
+            event: spread(&self.latencies.event),
+        }
+    }
+
+    /// How much memory there is.
+    pub fn memory(&mut self) -> echocart_session_memory_t {
+        let buffers = self.pool.buffers();
+        echocart_session_memory_t {
+            struct_size: size_of::<echocart_session_memory_t>() as u32,
+            frame_buffers: buffers as u32,
+            frame_buffer_bytes: self.pool.bytes(),
+            frame_buffer_limit_bytes: (buffers as u64).saturating_mul(self.max_frame_bytes),
+            clip_bytes: self.latencies.clip_bytes.load(Ordering::Relaxed),
+            create_bytes: self.create_bytes,
+            process_bytes: system::resident_bytes(),
+        }
     }
 
     /// Closes the frame port, lets the pipeline run dry for at most `patience`, and ends it.
     pub fn stop(&mut self, patience: Duration) -> Result<(), Fault> {
         let start = Instant::now();
         self.intake.close();
+        self.log.say(ECHOCART_LOG_INFO, "stopping");
         let Some(mut running) = self.running.take() else {
             return Ok(());
         };
@@ -188,7 +257,8 @@ impl SessionState {
         if finished {
             self.make_room(patience.saturating_sub(start.elapsed()));
         }
-        running.stop();
+        let last = running.stop();
+        self.counters = last.counters;
         if finished {
             Ok(())
         } else {
@@ -216,13 +286,29 @@ impl SessionState {
     }
 }
 
-fn info(
-    manifest: &Manifest,
-    package: &str,
-    signed: Signed,
-    config: &CartConfig,
-    engine: &EngineInfo,
-) -> echocart_session_info_t {
+fn spread(histogram: &Histogram) -> echocart_histogram_t {
+    let spread = histogram.spread();
+    let nanos = |nanos: u64| i64::try_from(nanos).unwrap_or(i64::MAX);
+    echocart_histogram_t {
+        count: spread.count,
+        min_nanos: nanos(spread.min_nanos),
+        mean_nanos: nanos(spread.mean_nanos),
+        p50_nanos: nanos(spread.p50_nanos),
+        p90_nanos: nanos(spread.p90_nanos),
+        p99_nanos: nanos(spread.p99_nanos),
+        p999_nanos: nanos(spread.p999_nanos),
+        max_nanos: nanos(spread.max_nanos),
+    }
+}
+
+fn info(parts: &Parts) -> echocart_session_info_t {
+    let (manifest, engine) = (&parts.manifest, parts.engine.info());
+    let calibration = manifest.calibration.get(&engine.variant);
+    let calibration = calibration.map_or_else(|| "none".to_owned(), Calibration::words);
+    let degraded: Vec<&str> = [&engine.degraded, &parts.warning]
+        .into_iter()
+        .filter_map(Option::as_deref)
+        .collect();
     echocart_session_info_t {
         struct_size: size_of::<echocart_session_info_t>() as u32,
         trained: match manifest.card.trained {
@@ -230,177 +316,26 @@ fn info(
             Trained::Simulated => ECHOCART_TRAINED_SIMULATED,
             Trained::Clinical => ECHOCART_TRAINED_CLINICAL,
         },
-        unsigned_package: (!signed.is_trusted()).into(),
+        unsigned_package: (!parts.signed.is_trusted()).into(),
         label_count: manifest.view_labels().len() as u32,
-        package: chars(package),
+        package: chars(&parts.package),
         card: chars(&manifest.card.title),
         model: chars(&manifest.encoder.words()),
         provider: chars(&engine.provider),
         library: chars(&engine.library),
-        config: chars(&config.hash12()),
+        config: chars(&parts.config.hash12()),
         version: chars(env!("CARGO_PKG_VERSION")),
+        variant: chars(&engine.variant),
+        calibration: chars(&calibration),
+        degraded: chars(&degraded.join("; ")),
+        isolation: ECHOCART_ISOLATION_IN_PROCESS,
+        threads: parts.config.engine.intra_op_threads as u32,
+        clip_frames: manifest.encoder.frames as u32,
+        sampling_hz: manifest.sampling.rate_hz as f32,
+        min_fps: manifest.limits.min_fps as f32,
+        max_fps: manifest.limits.max_fps as f32,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::abi::{
-        ECHOCART_NO_LABEL, ECHOCART_PIXEL_GRAY8, ECHOCART_RESULT_ESTIMATE,
-        ECHOCART_STATUS_DEMONSTRATION, ECHOCART_STATUS_VALUE, echocart_frame_t, echocart_result_t,
-    };
-
-    struct Fixed;
-
-    impl Engine for Fixed {
-        fn info(&self) -> EngineInfo {
-            EngineInfo {
-                provider: "FIXED".to_owned(),
-                library: "none".to_owned(),
-                ..EngineInfo::default()
-            }
-        }
-
-        fn slots(&self) -> usize {
-            4
-        }
-
-        fn encode(&mut self, _: &[Arc<Vec<f32>>], _: usize) -> Result<(), EngineError> {
-            Ok(())
-        }
-
-        fn encode_kept(&mut self, _: &[f32], _: &[usize], _: usize) -> Result<(), EngineError> {
-            Ok(())
-        }
-
-        fn multi_view_head(
-            &mut self,
-            _: &str,
-            _: &[usize],
-            _: &[usize],
-            out: &mut Vec<f32>,
-        ) -> Result<(), EngineError> {
-            *out = vec![0.0];
-            Ok(())
-        }
-
-        fn head(&mut self, _: &str, _: &[usize], out: &mut Vec<f32>) -> Result<(), EngineError> {
-            *out = vec![0.5, 2.5];
-            Ok(())
-        }
-
-        fn tokens(&mut self, _: usize, _: &mut Vec<f32>) -> Result<(), EngineError> {
-            Ok(())
-        }
-    }
-
-    const MANIFEST: &str = r#"
-        format = 2
-        min_version = "0.1.0"
-        id = "fixed"
-        card = { title = "Fixed", text = "", trained = "TRAINED" }
-        checkpoint = { source = "none", sha256 = "", key = "target_encoder" }
-        sampling = { rate_hz = 8.0, hop_slots = 2, max_skew_millis = 60.0 }
-        view = { threshold = 0.5 }
-        limits = { population = "none", min_fps = 8.0, max_fps = 60.0 }
-        variants = {}
-        golden = {}
-        calibration = {}
-        files = {}
-        [encoder]
-        family = "vjepa2"
-        dim = 8
-        depth = 1
-        heads = 1
-        mlp_ratio = 4.0
-        frames = 4
-        height_px = 16
-        width_px = 16
-        tubelet_frames = 2
-        patch_px = 16
-        channels = 3
-        [preprocess]
-        steps = [{ op = "squash", width_px = 16, height_px = 16 }]
-        mean = [0.5, 0.5, 0.5]
-        std = [0.5, 0.5, 0.5]
-        orientation = "any"
-        mask = { kind = "none" }
-        [heads.view]
-        segments = 1
-        probe = "attentive"
-        heads = 1
-        depth = 1
-        classifier_index = 0
-        classifier_choice = "only"
-        output = { kind = "classification", labels = ["A2C", "A4C"] }
-    "#;
-
-    fn first_estimate(trained: &str, allow_demonstration: bool) -> echocart_result_t {
-        let manifest = toml::from_str(&MANIFEST.replace("TRAINED", trained)).unwrap();
-        let config = CartConfig::demo().unwrap();
-        let engine = Box::new(Fixed);
-        let name = "fixed@0".to_owned();
-        let (mut session, mut frames, mut results) = start(
-            manifest,
-            name,
-            Signed::No,
-            config,
-            engine,
-            Pace::Max,
-            allow_demonstration,
-        )
-        .unwrap();
-        let pixels = [7u8; 32 * 32];
-        for number in 0..4 {
-            let frame = echocart_frame_t {
-                struct_size: size_of::<echocart_frame_t>() as u32,
-                format: ECHOCART_PIXEL_GRAY8,
-                width_px: 32,
-                height_px: 32,
-                row_stride_bytes: 32,
-                pass: 0,
-                pixels: pixels.as_ptr(),
-                pixel_bytes: pixels.len() as u64,
-                capture_nanos: number * 125_000_000,
-            };
-            assert_eq!(frames.push(&frame, &pixels).unwrap(), number as u64);
-        }
-        session.stop(Duration::from_secs(60)).unwrap();
-        loop {
-            let result = results.poll().unwrap();
-            if result.kind == ECHOCART_RESULT_ESTIMATE {
-                return result;
-            }
-        }
-    }
-
-    #[test]
-    fn a_clinical_value_needs_no_leave() {
-        let result = first_estimate("clinical", false);
-        assert_eq!(result.view.status, ECHOCART_STATUS_VALUE);
-        assert_eq!((result.view_label, result.view.segments[0].view), (1, 1));
-        assert_eq!(result.raw_view[..2], [0.5, 2.5]);
-        assert_eq!(
-            (result.raw_view_count, result.view_probability_count),
-            (2, 2)
-        );
-        assert!(result.view.valid_until_nanos > 0);
-    }
-
-    #[test]
-    fn a_demonstration_needs_leave() {
-        for trained in ["untrained", "simulated"] {
-            let shown = first_estimate(trained, true);
-            assert_eq!(shown.view.status, ECHOCART_STATUS_DEMONSTRATION);
-            assert_eq!(shown.view_label, 1);
-            let hidden = first_estimate(trained, false);
-            assert_eq!(hidden.view.status, ECHOCART_STATUS_DEMONSTRATION);
-            assert_eq!(hidden.view_label, ECHOCART_NO_LABEL);
-            assert_eq!(
-                (hidden.raw_view_count, hidden.view_probability_count),
-                (0, 0)
-            );
-            assert!(hidden.view_probabilities.iter().all(|p| p.is_nan()));
-        }
-    }
-}
+mod tests;

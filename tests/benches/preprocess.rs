@@ -48,6 +48,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 format,
                 capture_nanos: 0,
                 pass: 0,
+                host: Default::default(),
             };
             let pixels: Vec<u8> = (0..meta.frame_bytes())
                 .map(|i| ((i * 31) >> 3) as u8)

@@ -9,13 +9,16 @@
 
 #include "echocart.h"
 
+#include <dlfcn.h>
 #include <inttypes.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #define WIDTH 64
 #define HEIGHT 48
@@ -58,6 +61,8 @@ typedef struct {
     echocart_frame_port_t *frames;
     echocart_result_port_t *results;
 } handles_t;
+
+static uint32_t push(handles_t *handles, int64_t capture_nanos);
 
 static void nap(long millis)
 {
@@ -120,8 +125,16 @@ static void set_toml(echocart_session_config_t *config, const char *toml)
 
 static uint32_t create(const echocart_session_config_t *config, handles_t *handles)
 {
+    uint32_t code;
+
     memset(handles, 0, sizeof *handles);
-    return echocart_session_create(config, &handles->session, &handles->frames, &handles->results);
+    code = echocart_session_create(config, &handles->session, &handles->frames, &handles->results);
+    if (code == ECHOCART_OK) {
+        CHECK(push(handles, 0) == ECHOCART_PAUSED);
+        CHECK(echocart_session_resume(handles->session) == ECHOCART_BAD_STATE);
+        code = echocart_session_start(handles->session);
+    }
+    return code;
 }
 
 static uint32_t create_fails(const echocart_session_config_t *config)
@@ -336,12 +349,34 @@ static void frames_that_are_not_taken(handles_t *handles)
     frame.format = ECHOCART_PIXEL_GRAY8;
     EXPECT(ECHOCART_BAD_FRAME_SIZE, echocart_frame_push(handles->frames, &frame, &number));
     frame = frame_at(0);
-    frame.format = ECHOCART_PIXEL_NV12;
+    frame.memory = ECHOCART_MEMORY_CUDA;
     EXPECT(ECHOCART_UNSUPPORTED, echocart_frame_push(handles->frames, &frame, &number));
-    frame.format = ECHOCART_PIXEL_BGRA32;
+    frame.memory = ECHOCART_MEMORY_DMABUF;
     EXPECT(ECHOCART_UNSUPPORTED, echocart_frame_push(handles->frames, &frame, &number));
+    frame.memory = 3;
+    EXPECT(ECHOCART_BAD_ARGUMENT, echocart_frame_push(handles->frames, &frame, &number));
+    frame = frame_at(0);
+    frame.flags = 32;
+    EXPECT(ECHOCART_BAD_ARGUMENT, echocart_frame_push(handles->frames, &frame, &number));
+    frame.flags = ECHOCART_FRAME_HAS_ECG;
+    frame.ecg_millivolts = NAN;
+    EXPECT(ECHOCART_BAD_ARGUMENT, echocart_frame_push(handles->frames, &frame, &number));
+    frame.flags = ECHOCART_FRAME_HAS_DEPTH;
+    EXPECT(ECHOCART_BAD_ARGUMENT, echocart_frame_push(handles->frames, &frame, &number));
+    frame = frame_at(0);
     frame.format = ECHOCART_PIXEL_YUY2;
-    EXPECT(ECHOCART_UNSUPPORTED, echocart_frame_push(handles->frames, &frame, &number));
+    frame.width_px = WIDTH - 1;
+    EXPECT(ECHOCART_BAD_FRAME_SIZE, echocart_frame_push(handles->frames, &frame, &number));
+    frame.format = ECHOCART_PIXEL_NV12;
+    frame.width_px = WIDTH;
+    frame.height_px = HEIGHT - 1;
+    EXPECT(ECHOCART_BAD_FRAME_SIZE, echocart_frame_push(handles->frames, &frame, &number));
+    frame.height_px = HEIGHT;
+    frame.chroma_offset_bytes = 1;
+    EXPECT(ECHOCART_BAD_FRAME_SIZE, echocart_frame_push(handles->frames, &frame, &number));
+    frame.chroma_offset_bytes = UINT64_MAX;
+    EXPECT(ECHOCART_BAD_FRAME_SIZE, echocart_frame_push(handles->frames, &frame, &number));
+    frame = frame_at(0);
     frame.format = 0;
     EXPECT(ECHOCART_BAD_ARGUMENT, echocart_frame_push(handles->frames, &frame, &number));
     EXPECT(ECHOCART_BAD_TIME, push(handles, -1));
@@ -639,6 +674,241 @@ static void polls_from_two_threads(void)
     destroy(&handles);
 }
 
+/* In a child, so that the second runtime is gone afterwards. */
+static void another_runtime_is_mapped(void)
+{
+    int status = 0;
+    pid_t child;
+
+    fflush(stdout);
+    child = fork();
+    if (child == 0) {
+        echocart_session_config_t config = config_of(package_dir, library_path);
+        handles_t handles;
+        const char *other = in_folder("libonnxruntime-copy.so");
+        int right = dlopen(other, RTLD_NOW | RTLD_LOCAL) != NULL;
+        right = right && create(&config, &handles) == ECHOCART_LIBRARY_CONFLICT;
+        _exit(right && error_says(other) && error_says("1.28") ? 0 : 1);
+    }
+    CHECK(child > 0 && waitpid(child, &status, 0) == child);
+    EXPECT(ECHOCART_LIBRARY_CONFLICT, status == 0 ? ECHOCART_LIBRARY_CONFLICT : ECHOCART_OK);
+}
+
+static void what_a_session_may_be_asked_for(void)
+{
+    echocart_session_config_t config = config_of(package_dir, library_path);
+
+    config.isolation = ECHOCART_ISOLATION_WORKER;
+    EXPECT(ECHOCART_UNSUPPORTED, create_fails(&config));
+    config.isolation = 3;
+    EXPECT(ECHOCART_BAD_ARGUMENT, create_fails(&config));
+    config = config_of(package_dir, library_path);
+    config.priority = 3;
+    EXPECT(ECHOCART_BAD_ARGUMENT, create_fails(&config));
+    config = config_of(package_dir, library_path);
+    config.threads = 65;
+    EXPECT(ECHOCART_BAD_ARGUMENT, create_fails(&config));
+    config = config_of(package_dir, library_path);
+    config.log_level = 4;
+    EXPECT(ECHOCART_BAD_ARGUMENT, create_fails(&config));
+    config = config_of(package_dir, library_path);
+    config.reserve_frame_bytes = UINT64_MAX;
+    EXPECT(ECHOCART_BAD_ARGUMENT, create_fails(&config));
+    config = config_of(package_dir, library_path);
+    config.cpu_set[ECHOCART_CPU_SET_WORDS - 1] = UINT64_C(1) << 63;
+    EXPECT(ECHOCART_CPU_SET_REFUSED, create_fails(&config));
+}
+
+static void self_test(void)
+{
+    echocart_session_config_t config = config_of(package_dir, library_path);
+    echocart_self_test_t report;
+
+    EXPECT(ECHOCART_NULL_ARGUMENT, echocart_self_test(&config, sizeof report, NULL));
+    EXPECT(ECHOCART_BAD_STRUCT_SIZE, echocart_self_test(&config, 4, &report));
+    EXPECT(ECHOCART_OK, echocart_self_test(&config, sizeof report, &report));
+    CHECK(report.clips == 2 && report.checks > 4 && report.failed == 0 && report.detail[0] != 0);
+    config = config_of(in_folder("swapped"), library_path);
+    EXPECT(ECHOCART_SELF_TEST_FAILED, echocart_self_test(&config, sizeof report, &report));
+    CHECK(error_says("pattern"));
+}
+
+static void pausing(void)
+{
+    handles_t handles;
+    echocart_session_config_t config = config_of(package_dir, library_path);
+    echocart_session_stats_t stats;
+    echocart_session_memory_t memory;
+
+    config.reserve_frame_bytes = sizeof pixels;
+    EXPECT(ECHOCART_OK, create(&config, &handles));
+    EXPECT(ECHOCART_OK, echocart_session_start(handles.session));
+    EXPECT(ECHOCART_OK, push(&handles, 0));
+    EXPECT(ECHOCART_OK, echocart_session_pause(handles.session));
+    EXPECT(ECHOCART_OK, echocart_session_pause(handles.session));
+    EXPECT(ECHOCART_BAD_STATE, echocart_session_start(handles.session));
+    EXPECT(ECHOCART_PAUSED, push(&handles, FRAME_NANOS));
+    EXPECT(ECHOCART_OK, echocart_session_stats(handles.session, sizeof stats, &stats));
+    CHECK(stats.running == 0 && stats.push.count == 1);
+    EXPECT(ECHOCART_OK, echocart_session_resume(handles.session));
+    EXPECT(ECHOCART_OK, push(&handles, FRAME_NANOS));
+    EXPECT(ECHOCART_BAD_STRUCT_SIZE, echocart_session_memory(handles.session, 4, &memory));
+    EXPECT(ECHOCART_OK, echocart_session_memory(handles.session, sizeof memory, &memory));
+    CHECK(memory.frame_buffer_bytes >= memory.frame_buffers * sizeof pixels);
+    CHECK(memory.frame_buffer_limit_bytes >= memory.frame_buffer_bytes);
+    CHECK(memory.process_bytes > 0);
+    EXPECT(ECHOCART_OK, echocart_session_stop(handles.session, 20000000));
+    EXPECT(ECHOCART_BAD_STATE, echocart_session_start(handles.session));
+    EXPECT(ECHOCART_OK, echocart_session_stats(handles.session, sizeof stats, &stats));
+    CHECK(stats.running == 0 && stats.counters.captured == 2 && stats.exams == 1);
+    destroy(&handles);
+}
+
+static void leases(void)
+{
+    handles_t handles;
+    echocart_session_config_t config = config_of(package_dir, library_path);
+    echocart_frame_t frame = frame_at(0);
+    uint8_t *lent = NULL;
+    uint8_t *again = NULL;
+    uint64_t number = 0;
+
+    EXPECT(ECHOCART_OK, create(&config, &handles));
+    EXPECT(ECHOCART_BAD_STATE, echocart_frame_commit(handles.frames, &frame, &number));
+    EXPECT(ECHOCART_OK, echocart_frame_release(handles.frames));
+    EXPECT(ECHOCART_NULL_ARGUMENT, echocart_frame_lease(handles.frames, sizeof pixels, NULL));
+    EXPECT(ECHOCART_BAD_FRAME_SIZE, echocart_frame_lease(handles.frames, 0, &lent));
+    EXPECT(ECHOCART_BAD_FRAME_SIZE, echocart_frame_lease(handles.frames, UINT64_MAX, &lent));
+    EXPECT(ECHOCART_OK, echocart_frame_lease(handles.frames, sizeof pixels, &lent));
+    EXPECT(ECHOCART_BAD_STATE, echocart_frame_lease(handles.frames, sizeof pixels, &again));
+    EXPECT(ECHOCART_BAD_ARGUMENT, echocart_frame_commit(handles.frames, &frame, &number));
+    memcpy(lent, pixels, sizeof pixels);
+    frame.pixels = lent;
+    frame.pixel_bytes = sizeof pixels + 1;
+    EXPECT(ECHOCART_BAD_ARGUMENT, echocart_frame_commit(handles.frames, &frame, &number));
+    frame.pixel_bytes = sizeof pixels;
+    EXPECT(ECHOCART_OK, echocart_frame_commit(handles.frames, &frame, &number));
+    CHECK(number == 0);
+    EXPECT(ECHOCART_BAD_STATE, echocart_frame_commit(handles.frames, &frame, &number));
+    EXPECT(ECHOCART_OK, push(&handles, FRAME_NANOS));
+    EXPECT(ECHOCART_OK, echocart_frame_lease(handles.frames, sizeof pixels, &lent));
+    EXPECT(ECHOCART_OK, echocart_frame_release(handles.frames));
+    EXPECT(ECHOCART_OK, echocart_frame_lease(handles.frames, sizeof pixels, &lent));
+    EXPECT(ECHOCART_OK, echocart_session_destroy(&handles.session));
+    memset(lent, 1, sizeof pixels);
+    frame.pixels = lent;
+    EXPECT(ECHOCART_CLOSED, echocart_frame_commit(handles.frames, &frame, &number));
+    destroy(&handles);
+}
+
+typedef struct {
+    handles_t *handles;
+    int results;
+    int ended;
+    uint32_t inside;
+} listener_t;
+
+static void ECHOCART_CALL listen(void *user_data, const echocart_result_t *result)
+{
+    listener_t *listener = (listener_t *)user_data;
+    echocart_result_t other;
+
+    listener->results += 1;
+    listener->inside = poll(listener->handles, &other);
+    __atomic_store_n(&listener->ended, result->kind == ECHOCART_RESULT_SUMMARY, __ATOMIC_RELEASE);
+}
+
+static void ECHOCART_CALL count_line(void *user_data, uint32_t level, const char *text,
+                                     uint64_t text_bytes)
+{
+    CHECK(level >= ECHOCART_LOG_ERROR && level <= ECHOCART_LOG_INFO);
+    CHECK(text_bytes == strlen(text) && text_bytes > 0);
+    *(int *)user_data += 1;
+}
+
+static void callbacks(void)
+{
+    handles_t handles;
+    echocart_session_config_t config = config_of(package_dir, library_path);
+    echocart_result_t result;
+    listener_t listener;
+    int lines = 0;
+    int at;
+
+    config.log_callback = count_line;
+    config.log_user_data = &lines;
+    config.log_level = ECHOCART_LOG_INFO;
+    memset(&listener, 0, sizeof listener);
+    listener.handles = &handles;
+    EXPECT(ECHOCART_OK, create(&config, &handles));
+    EXPECT(ECHOCART_OK, echocart_result_wait(handles.results, 1000000, sizeof result, &result));
+    CHECK(result.state == ECHOCART_STATE_STARTED);
+    EXPECT(ECHOCART_EMPTY, echocart_result_wait(handles.results, 1000, sizeof result, &result));
+    EXPECT(ECHOCART_NULL_ARGUMENT, echocart_result_subscribe(handles.results, NULL, NULL));
+    EXPECT(ECHOCART_OK, echocart_result_subscribe(handles.results, listen, &listener));
+    EXPECT(ECHOCART_BAD_STATE, echocart_result_subscribe(handles.results, listen, &listener));
+    EXPECT(ECHOCART_BAD_STATE, poll(&handles, &result));
+    push_all(&handles, 66);
+    EXPECT(ECHOCART_OK, echocart_session_stop(handles.session, 20000000));
+    for (at = 0; at < 5000 && !__atomic_load_n(&listener.ended, __ATOMIC_ACQUIRE); at += 1) {
+        nap(1);
+    }
+    destroy(&handles);
+    CHECK(listener.ended && listener.results > 2 && lines >= 3);
+    EXPECT(ECHOCART_IN_CALLBACK, listener.inside);
+}
+
+static void check_segments(const echocart_output_t *output, uint64_t first_of_b)
+{
+    uint32_t at;
+    for (at = 0; at < output->segment_count; at += 1) {
+        const echocart_segment_t *segment = &output->segments[at];
+        CHECK(segment->first_host_frame_id <= segment->last_host_frame_id);
+        if (segment->exam_token[0] == 0xA) {
+            CHECK(segment->last_host_frame_id < first_of_b);
+        } else {
+            CHECK(segment->exam_token[15] == 0xB && segment->first_host_frame_id >= first_of_b);
+        }
+    }
+}
+
+static void a_new_exam(void)
+{
+    handles_t handles;
+    echocart_session_config_t config = config_of(package_dir, library_path);
+    echocart_result_t result;
+    uint64_t switched;
+    uint64_t rejected = 0;
+    int of_b = 0;
+
+    for (switched = 30; switched < 120; switched += 29) {
+        uint64_t at;
+        EXPECT(ECHOCART_OK, create(&config, &handles));
+        for (at = 0; at < 200; at += 1) {
+            echocart_frame_t frame = frame_at((int64_t)at * FRAME_NANOS);
+            uint64_t number = 0;
+            frame.host_frame_id = at;
+            frame.flags = ECHOCART_FRAME_HAS_SEQUENCE;
+            frame.sequence = at * 2;
+            memset(frame.exam_token, at < switched ? 0xA : 0xB, sizeof frame.exam_token);
+            while (echocart_frame_push(handles.frames, &frame, &number) == ECHOCART_WOULD_BLOCK) {
+                nap(1);
+            }
+        }
+        EXPECT(ECHOCART_OK, echocart_session_stop(handles.session, 30000000));
+        while (poll(&handles, &result) == ECHOCART_OK) {
+            check_segments(&result.view, switched);
+            check_segments(&result.lvef, switched);
+            of_b += result.view.segment_count > 0 && result.view.segments[0].exam_token[0] == 0xB;
+            if (result.kind == ECHOCART_RESULT_SUMMARY) {
+                rejected += result.counters.rejected[ECHOCART_REASON_NEW_EXAM];
+            }
+        }
+        destroy(&handles);
+    }
+    CHECK(rejected > 0 && of_b > 0);
+}
+
 int main(int count, char **arguments)
 {
     int at;
@@ -654,7 +924,14 @@ int main(int count, char **arguments)
         pixels[at] = (uint8_t)(at * 7 % 251);
     }
     without_a_session();
+    another_runtime_is_mapped();
     what_cannot_be_created();
+    what_a_session_may_be_asked_for();
+    self_test();
+    pausing();
+    leases();
+    callbacks();
+    a_new_exam();
     a_stream_to_its_end();
     nobody_polls();
     stopping_without_polling();

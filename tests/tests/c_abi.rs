@@ -126,6 +126,7 @@ fn write_dump(path: &Path, frames: u64) {
             format,
             capture_nanos: number as i64 * 40_000_000,
             pass: 0,
+            host: Default::default(),
         };
         let pixels: Vec<u8> = (0..meta.frame_bytes() as u64)
             .map(|at| ((at * (number + 3)) % 253) as u8)
@@ -253,6 +254,34 @@ fn the_example_links_against_the_static_library_and_compiles_as_cpp() {
     assert!(output.contains("summary captured 60 "), "{output}");
 }
 
+#[test]
+fn the_header_compiles_for_windows() {
+    const GCC: &str = "x86_64-w64-mingw32-gcc";
+    if Command::new(GCC).arg("--version").output().is_err() {
+        println!("skipped: {GCC} is not here (apt-get install gcc-mingw-w64-x86-64)");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("windows.c");
+    fs::write(
+        &file,
+        "#include \"echocart.h\"\nuint32_t version(void) { return echocart_abi_version(); }\n",
+    )
+    .unwrap();
+    for static_library in [&[][..], &["-DECHOCART_STATIC"]] {
+        let object = dir.path().join("windows.o");
+        let mut gcc = Command::new(GCC);
+        gcc.args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-pedantic", "-c"])
+            .args(static_library)
+            .arg("-I")
+            .arg(source("firmware-bridge/include"))
+            .arg(&file)
+            .arg("-o")
+            .arg(&object);
+        succeed(&mut gcc);
+    }
+}
+
 /// Makes what `contract.c` needs: configurations, broken packages, a second runtime library.
 fn contract_folder(dir: &Path) {
     let toml = |name: &str, from: &str, to: &str| {
@@ -299,6 +328,23 @@ fn contract_folder(dir: &Path) {
         &package("many-labels"),
         "labels = [",
         &format!("labels = [{many}"),
+    );
+
+    let swapped = package("swapped");
+    manifest(
+        &swapped,
+        "frames = \"golden.pattern1.frames\"",
+        "frames = \"golden.pattern0.frames\"",
+    );
+    manifest(
+        &swapped,
+        "frames = \"golden.pattern2.frames\"",
+        "frames = \"golden.pattern1.frames\"",
+    );
+    manifest(
+        &swapped,
+        "frames = \"golden.pattern0.frames\"",
+        "frames = \"golden.pattern2.frames\"",
     );
 
     let altered = package("altered").join("head.view.fp32.weights");

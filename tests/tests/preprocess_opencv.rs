@@ -57,6 +57,7 @@ impl Picture {
             format,
             capture_nanos: 0,
             pass: 0,
+            host: Default::default(),
         };
         let mut state = u64::from(width_px) << 32 | u64::from(height_px);
         let mut noise = || {

@@ -5,7 +5,7 @@
 
 use crate::clip::{BlockPool, Clip, FrameRef, Tubelet, Window, segment};
 use crate::clock::{self, Pace};
-use crate::events::{Counters, Event, Reason, SCHEMA, State, StateKind};
+use crate::events::{Counters, Event, Exam, Reason, SCHEMA, State, StateKind};
 use crate::frame::{FrameMeta, PixelFormat};
 use crate::grid::{Candidate, Grid, Verdict};
 use crate::inference::Context;
@@ -17,7 +17,7 @@ use crate::ring::{FrameConsumer, Queued};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Longest sleep without a frame: how soon a stop, a gap or a returned clip is noticed.
 const IDLE: Duration = Duration::from_millis(20);
@@ -61,6 +61,7 @@ pub(crate) struct Assembler {
     outstanding: usize,
     clips_superseded: u64,
     geometry: Option<(u32, u32, PixelFormat)>,
+    exam: Exam,
     sector: u32,
     newest_nanos: Option<i64>,
     /// How much later than its capture the newest frame arrived.
@@ -102,6 +103,7 @@ impl Assembler {
             outstanding: 0,
             clips_superseded: 0,
             geometry: None,
+            exam: Exam::default(),
             sector: 0,
             newest_nanos: None,
             lag_nanos: 0,
@@ -136,6 +138,14 @@ impl Assembler {
     }
 
     fn frame(&mut self, queued: Queued) {
+        if queued.exam.number > self.exam.number {
+            self.enter_exam(queued.exam);
+        }
+        if self.context.newest_exam.is_over(&queued.exam) {
+            self.refuse(queued, Reason::NewExam);
+            return;
+        }
+        self.exam = queued.exam;
         let FrameMeta {
             width_px,
             height_px,
@@ -180,6 +190,22 @@ impl Assembler {
         self.count(capture_nanos);
     }
 
+    /// Drops everything of the exam before: frames that wait, the window, clips on their way.
+    fn enter_exam(&mut self, exam: Exam) {
+        self.context.newest_exam.begin(exam.number);
+        self.ledger.reject_all(Reason::NewExam);
+        for (queued, _) in std::mem::take(&mut self.waiting) {
+            self.frames.give_back(queued.pixels);
+        }
+        while let Ok(clip) = self.handoff.superseded.try_recv() {
+            self.settle(clip);
+        }
+        self.restart();
+        self.grid = Grid::new(&self.context.manifest.sampling, self.encoder.frames);
+        self.exam = exam;
+        self.publish();
+    }
+
     fn refuse(&mut self, queued: Queued, reason: Reason) {
         self.ledger.reject(reason);
         self.frames.give_back(queued.pixels);
@@ -222,21 +248,16 @@ impl Assembler {
         });
         let mut chosen = None;
         if let Some((queued, sector)) = queued {
-            let stride = queued.meta.row_bytes();
             let at = tubelet.frames.len();
             let done = Arc::get_mut(&mut tubelet.block).is_some_and(|block| {
                 let pixels = &queued.pixels;
-                let into = self
-                    .preprocessor
-                    .frame_into(pixels, stride, &queued.meta, at, block);
+                let into =
+                    self.preprocessor
+                        .layout_into(pixels, queued.layout, &queued.meta, at, block);
                 into.is_ok()
             });
             if done {
-                chosen = Some(FrameRef {
-                    number: queued.number,
-                    capture_nanos: queued.meta.capture_nanos,
-                    pass: queued.meta.pass,
-                });
+                chosen = Some(FrameRef::new(queued.number, &queued.meta));
                 tubelet.sectors.push(sector);
             } else {
                 self.ledger
@@ -250,6 +271,9 @@ impl Assembler {
             return;
         }
         self.tubelets += 1;
+        let made_bytes = self.blocks.made_bytes();
+        let clip_bytes = &self.context.latencies.clip_bytes;
+        clip_bytes.store(made_bytes, Ordering::Relaxed);
         if let Some(left) = self.window.push(tubelet) {
             self.retire(left);
         }
@@ -285,8 +309,12 @@ impl Assembler {
             tubelets: Vec::with_capacity(self.encoder.tubelets()),
             frames: Vec::with_capacity(self.encoder.frames),
             sector: 0,
+            exam: self.exam,
+            formed: Instant::now(),
             inferred: false,
         });
+        clip.exam = self.exam;
+        clip.formed = Instant::now();
         clip.number = number;
         clip.inferred = false;
         clip.frames.clear();
@@ -301,10 +329,10 @@ impl Assembler {
         } else if sectors().any(|s| s != clip.sector) {
             Some(Reason::SectorChanged)
         } else {
-            None
+            clip.frames.iter().rev().find_map(|f| f.unfit)
         };
         if let Some(reason) = refused {
-            let segment = segment(&clip.frames, clip.sector);
+            let segment = segment(&clip.frames, clip.sector, clip.exam);
             let refused = self.context.refused(number, reason, segment);
             self.context.send(&self.outbox, refused);
             self.spare_clips.push(clip);

@@ -3,9 +3,11 @@
 //! A tubelet's patch rows are written once, when its slots are decided, and shared by every clip
 //! that covers it. A clip is a list of shared blocks; the engine copies them once into its input.
 
-use crate::events::Segment;
+use crate::events::{Exam, Reason, Segment};
+use crate::frame::FrameMeta;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// A frame that stands for a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +18,28 @@ pub struct FrameRef {
     pub capture_nanos: i64,
     /// Pass of a looped source.
     pub pass: u32,
+    /// The host's own number.
+    pub host_frame: Option<u64>,
+    /// Why no value may come of it, if so.
+    pub unfit: Option<Reason>,
+}
+
+impl FrameRef {
+    /// What a clip keeps of a frame.
+    pub fn new(number: u64, meta: &FrameMeta) -> Self {
+        let unfit = if meta.host.colour_on {
+            Some(Reason::ColourOn)
+        } else {
+            meta.host.frozen.then_some(Reason::Frozen)
+        };
+        Self {
+            number,
+            capture_nanos: meta.capture_nanos,
+            pass: meta.pass,
+            host_frame: meta.host.frame_id,
+            unfit,
+        }
+    }
 }
 
 /// One clip on its way to the engine and back.
@@ -29,6 +53,10 @@ pub struct Clip {
     pub frames: Vec<FrameRef>,
     /// The sector all frames share.
     pub sector: u32,
+    /// The exam all frames belong to.
+    pub exam: Exam,
+    /// When the clip was whole.
+    pub formed: Instant,
     /// Set by the inference thread when the encoder has run on it.
     pub inferred: bool,
 }
@@ -36,12 +64,12 @@ pub struct Clip {
 impl Clip {
     /// The clip as evidence.
     pub fn segment(&self) -> Option<Segment> {
-        segment(&self.frames, self.sector)
+        segment(&self.frames, self.sector, self.exam)
     }
 }
 
 /// Evidence of `frames`, which are in time order; none without a frame.
-pub(crate) fn segment(frames: &[FrameRef], sector: u32) -> Option<Segment> {
+pub(crate) fn segment(frames: &[FrameRef], sector: u32, exam: Exam) -> Option<Segment> {
     let (first, last) = (frames.first()?, frames.last()?);
     Some(Segment {
         first_frame: first.number,
@@ -51,6 +79,9 @@ pub(crate) fn segment(frames: &[FrameRef], sector: u32) -> Option<Segment> {
         sector,
         view: None,
         seam: first.pass != last.pass,
+        first_host_frame: first.host_frame,
+        last_host_frame: last.host_frame,
+        exam,
     })
 }
 
@@ -75,6 +106,7 @@ impl Tubelet {
 pub(crate) struct BlockPool {
     blocks: Vec<Arc<Vec<f32>>>,
     length: usize,
+    made: usize,
 }
 
 impl BlockPool {
@@ -82,6 +114,7 @@ impl BlockPool {
         Self {
             blocks: Vec::new(),
             length,
+            made: 0,
         }
     }
 
@@ -90,12 +123,20 @@ impl BlockPool {
         let free = self.blocks.iter().position(|b| Arc::strong_count(b) == 1);
         match free {
             Some(at) => self.blocks.swap_remove(at),
-            None => Arc::new(vec![0.0; self.length]),
+            None => {
+                self.made += 1;
+                Arc::new(vec![0.0; self.length])
+            }
         }
     }
 
     pub fn give_back(&mut self, block: Arc<Vec<f32>>) {
         self.blocks.push(block);
+    }
+
+    /// Bytes of all blocks made so far.
+    pub fn made_bytes(&self) -> u64 {
+        (self.made * self.length * size_of::<f32>()) as u64
     }
 }
 

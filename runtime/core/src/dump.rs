@@ -69,6 +69,12 @@ pub enum DumpError {
         /// Bytes there are.
         found: u64,
     },
+    /// A pixel format that the file has no number for.
+    #[error("frame dump: expected GRAY8 or RGB24, found {format}")]
+    Unsupported {
+        /// The format.
+        format: PixelFormat,
+    },
     /// A frame's size, format, stride or pixels do not fit.
     #[error("frame dump: {field}: expected {expected}, found {found}, frame {frame}")]
     Frame {
@@ -125,6 +131,11 @@ impl<W: Write> DumpWriter<W> {
         let format: u32 = match meta.format {
             PixelFormat::Gray8 => 1,
             PixelFormat::Rgb24 => 2,
+            _ => {
+                return Err(DumpError::Unsupported {
+                    format: meta.format,
+                });
+            }
         };
         let mut header = [0; FRAME_HEADER_BYTES];
         put(&mut header, 0, &meta.width_px.to_le_bytes());
@@ -239,6 +250,7 @@ impl<R: Read> DumpReader<R> {
             format,
             capture_nanos: i64::from_le_bytes(take(&header, 16)),
             pass: u32::from_le_bytes(take(&header, 32)),
+            host: Default::default(),
         };
         let stride_bytes = u32::from_le_bytes(take(&header, 12));
         let layout = Layout::new(&meta, stride_bytes.into(), frame)?;

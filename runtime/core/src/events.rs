@@ -5,6 +5,7 @@
 //! clock; under `--pace max` that clock is capture time and the fields named `age_*` and `sent_*`
 //! are absent.
 
+use crate::frame::ExamToken;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -201,6 +202,24 @@ pub struct Segment {
     pub view: Option<String>,
     /// True when the clip runs across the seam of a looped source.
     pub seam: bool,
+    /// The host's own number of the first frame. Absent where a host gave none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub first_host_frame: Option<u64>,
+    /// The host's own number of the last frame. Absent where a host gave none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_host_frame: Option<u64>,
+    /// The exam of all its frames. It stays in the process.
+    #[serde(skip)]
+    pub exam: Exam,
+}
+
+/// One exam of a session.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Exam {
+    /// Counted from 0 over the session.
+    pub number: u64,
+    /// The host's name for it.
+    pub token: ExamToken,
 }
 
 /// Value of the `view` output.

@@ -9,14 +9,39 @@ pub enum PixelFormat {
     Gray8,
     /// Three bytes, red, green, blue.
     Rgb24,
+    /// Four bytes, blue, green, red and one that is ignored.
+    Bgra32,
+    /// Two pixels in four bytes, Y0, U, Y1, V; the width is even.
+    Yuy2,
+    /// A plane of Y, then one of U and V for two by two pixels; width and height are even.
+    Nv12,
 }
 
 impl PixelFormat {
-    /// Bytes per pixel.
+    /// Bytes per pixel of a row; of NV12 in its plane of Y.
     pub fn bytes(self) -> usize {
         match self {
-            Self::Gray8 => 1,
+            Self::Gray8 | Self::Nv12 => 1,
             Self::Rgb24 => 3,
+            Self::Bgra32 => 4,
+            Self::Yuy2 => 2,
+        }
+    }
+
+    /// What width and height are multiples of.
+    pub fn granule_px(self) -> (u32, u32) {
+        match self {
+            Self::Gray8 | Self::Rgb24 | Self::Bgra32 => (1, 1),
+            Self::Yuy2 => (2, 1),
+            Self::Nv12 => (2, 2),
+        }
+    }
+
+    /// Rows of bytes that a picture of `height_px` has, the plane of U and V included.
+    pub fn rows(self, height_px: usize) -> usize {
+        match self {
+            Self::Nv12 => height_px + height_px / 2,
+            _ => height_px,
         }
     }
 }
@@ -26,9 +51,43 @@ impl fmt::Display for PixelFormat {
         f.write_str(match self {
             Self::Gray8 => "GRAY8",
             Self::Rgb24 => "RGB24",
+            Self::Bgra32 => "BGRA32",
+            Self::Yuy2 => "YUY2",
+            Self::Nv12 => "NV12",
         })
     }
 }
+
+/// What tells one exam from another: opaque bytes of the host's.
+///
+/// They may name a patient: they are never logged, printed or serialised.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct ExamToken(pub [u8; 16]);
+
+impl fmt::Debug for ExamToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ExamToken(..)")
+    }
+}
+
+/// What a host knows about a frame. A source without a host leaves it at its default.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct HostMeta {
+    /// The host's own number of the frame, echoed by the results.
+    pub frame_id: Option<u64>,
+    /// The exam the frame belongs to.
+    pub exam: ExamToken,
+    /// True while colour Doppler is on.
+    pub colour_on: bool,
+    /// True while the image is frozen.
+    pub frozen: bool,
+    /// ECG at the frame's time, finite.
+    pub ecg_millivolts: Option<f32>,
+    /// Depth of the image, finite.
+    pub depth_mm: Option<f32>,
+}
+
+impl Eq for HostMeta {}
 
 /// Everything about a frame but its pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +102,8 @@ pub struct FrameMeta {
     pub capture_nanos: i64,
     /// How often the source has started over: 0 in the first pass of a loop.
     pub pass: u32,
+    /// What the host says about it.
+    pub host: HostMeta,
 }
 
 impl FrameMeta {
@@ -53,7 +114,44 @@ impl FrameMeta {
 
     /// Bytes of the frame without padding.
     pub fn frame_bytes(&self) -> usize {
-        self.row_bytes() * self.height_px as usize
+        self.row_bytes() * self.format.rows(self.height_px as usize)
+    }
+}
+
+/// Where the rows of a frame are in its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PixelLayout {
+    /// Bytes from the start of one row to the start of the next.
+    pub stride_bytes: usize,
+    /// NV12: where the plane of U and V starts; of other formats nothing.
+    pub chroma_offset_bytes: usize,
+}
+
+impl PixelLayout {
+    /// Rows without padding, planes without a hole.
+    pub fn packed(meta: &FrameMeta) -> Self {
+        Self {
+            stride_bytes: meta.row_bytes(),
+            chroma_offset_bytes: meta.row_bytes() * meta.height_px as usize,
+        }
+    }
+
+    /// Bytes from the first to the end of the last row.
+    pub fn needed_bytes(self, meta: &FrameMeta) -> u64 {
+        let (stride, row) = (self.stride_bytes as u64, meta.row_bytes() as u64);
+        let plane = |rows: u64| {
+            stride
+                .saturating_mul(rows.saturating_sub(1))
+                .saturating_add(row)
+        };
+        let height = u64::from(meta.height_px);
+        match meta.format {
+            PixelFormat::Nv12 => {
+                let chroma = (self.chroma_offset_bytes as u64).saturating_add(plane(height / 2));
+                chroma.max(plane(height))
+            }
+            _ => plane(height),
+        }
     }
 }
 

@@ -6,13 +6,16 @@ use crate::engine::{Engine, EngineError};
 use crate::events::{
     Estimate, Event, Evidence, Output, Raw, Reason, SCHEMA, Segment, State, StateKind, Status,
 };
+use crate::exam::NewestExam;
 use crate::judge;
+use crate::latency::Latencies;
 use crate::manifest::{Calibration, HeadOutput, LVEF, Manifest, VIEW};
 use crate::outbox::Outbox;
 use crossbeam_channel::{Receiver, Sender};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// What every estimate repeats, and the rules it is made by.
 pub(crate) struct Context {
@@ -26,6 +29,8 @@ pub(crate) struct Context {
     pub pace: Pace,
     pub valid_for_nanos: i64,
     pub max_segment_gap_nanos: i64,
+    pub newest_exam: NewestExam,
+    pub latencies: Arc<Latencies>,
 }
 
 impl Context {
@@ -54,8 +59,14 @@ impl Context {
         }
     }
 
-    /// Stamps an estimate and sends it.
+    /// Stamps an estimate and sends it, unless its exam is over.
     pub fn send(&self, outbox: &Outbox, mut estimate: Estimate) {
+        let mut segments = estimate.view.evidence.segments.iter();
+        if segments.any(|s| self.newest_exam.is_over(&s.exam)) {
+            return;
+        }
+        let newest_nanos = estimate.view.evidence.segments.last();
+        let newest_nanos = newest_nanos.map(|s| s.last_capture_nanos);
         if self.pace == Pace::Real {
             let now = clock::now_nanos();
             judge::expire(&mut estimate.view, now);
@@ -63,6 +74,10 @@ impl Context {
             judge::stamp_age(&mut estimate.view, now);
             judge::stamp_age(&mut estimate.lvef, now);
             estimate.sent_nanos = Some(now);
+            if let Some(newest) = newest_nanos.filter(|n| *n <= now) {
+                let age = Duration::from_nanos((now - newest).unsigned_abs());
+                self.latencies.event.record(age);
+            }
         }
         outbox.send(Event::Estimate(Box::new(estimate)));
     }
@@ -115,12 +130,22 @@ impl Inference {
     }
 
     fn serve(&mut self, clip: &mut Clip) {
+        if let Some(segment) = clip.segment()
+            && self.context.newest_exam.is_over(&segment.exam)
+        {
+            return;
+        }
         if self.panicked {
             self.refuse(clip);
             return;
         }
+        let begin = Instant::now();
+        let latencies = self.context.latencies.clone();
+        let waited = begin.saturating_duration_since(clip.formed);
+        latencies.clip_wait.record(waited);
         match self.estimate(clip) {
             Ok(estimate) => {
+                latencies.inference.record(begin.elapsed());
                 self.down = false;
                 self.context.send(&self.outbox, estimate);
             }
@@ -163,7 +188,8 @@ impl Inference {
         let context = self.context.clone();
         let manifest = &context.manifest;
         let slot = self.next_slot;
-        self.encoded.retain(|e| e.slot != slot);
+        self.encoded
+            .retain(|e| e.slot != slot && e.segment.exam.number == clip.exam.number);
         self.engine.encode(&clip.tubelets, slot)?;
         clip.inferred = true;
         self.next_slot = (slot + 1) % self.engine.slots();

@@ -153,6 +153,14 @@ pub fn view_gate(required_views: &[String], view: &Output<ViewValue>) -> Result<
     }
 }
 
+/// Withholds a value that `reason` forbids.
+pub fn withhold<T>(output: &mut Output<T>, reason: Reason) {
+    if output.has_value() {
+        let evidence = std::mem::take(&mut output.evidence);
+        *output = Output::withheld(reason, evidence);
+    }
+}
+
 /// Withholds a value that is past its time at `now_nanos`.
 pub fn expire<T>(output: &mut Output<T>, now_nanos: i64) {
     if output

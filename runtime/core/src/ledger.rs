@@ -47,6 +47,17 @@ impl Ledger {
         }
     }
 
+    /// Settles every frame held: as used where a clip with it was inferred, else as refused.
+    pub fn reject_all(&mut self, reason: Reason) {
+        for record in std::mem::take(&mut self.held) {
+            if record.used {
+                self.used += 1;
+            } else {
+                self.reject(reason);
+            }
+        }
+    }
+
     /// Holds a frame once more.
     pub fn hold(&mut self, number: u64) {
         if let Ok(at) = self.find(number) {
@@ -117,6 +128,23 @@ mod tests {
             (ledger.used(), ledger.unused(), ledger.in_flight()),
             (1, 0, 0)
         );
+    }
+
+    #[test]
+    fn a_new_exam_settles_what_is_held_and_later_releases_change_nothing() {
+        let mut ledger = Ledger::default();
+        for number in 0..3 {
+            ledger.admit(number);
+            ledger.hold(number);
+        }
+        ledger.mark_used(0);
+        ledger.reject_all(Reason::NewExam);
+        ledger.mark_used(1);
+        ledger.release(0);
+        ledger.release(1);
+        assert_eq!((ledger.used(), ledger.unused()), (1, 0));
+        assert_eq!(ledger.rejected().get(&Reason::NewExam), Some(&2));
+        assert_eq!(ledger.in_flight(), 0);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Events on their way to a reader: bounded, and honest about what it lost.
 
 use crate::clock::Pace;
-use crate::events::{Estimate, Event, Output, Reason, Status};
+use crate::events::{Estimate, Event, Reason, Status};
+use crate::judge;
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender, TrySendError, bounded};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -139,13 +140,6 @@ impl Outbox {
 }
 
 fn overtake(estimate: &mut Estimate, reason: Reason) {
-    withhold(&mut estimate.view, reason);
-    withhold(&mut estimate.lvef, reason);
-}
-
-fn withhold<T>(output: &mut Output<T>, reason: Reason) {
-    if output.has_value() {
-        let evidence = std::mem::take(&mut output.evidence);
-        *output = Output::withheld(reason, evidence);
-    }
+    judge::withhold(&mut estimate.view, reason);
+    judge::withhold(&mut estimate.lvef, reason);
 }

@@ -4,7 +4,9 @@
 //! frame of the source's size; a full ring is a value and a counter, not an error. One thread
 //! pushes, one thread takes. Not offered: a way to wait for room.
 
-use crate::frame::FrameMeta;
+use crate::events::Exam;
+use crate::exam::NewestExam;
+use crate::frame::{ExamToken, FrameMeta, PixelLayout};
 use ringbuf::traits::{Consumer, Observer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
 use std::sync::Arc;
@@ -21,9 +23,30 @@ pub const MAX_CAPTURE_NANOS: i64 = 1 << 62;
 pub(crate) struct Queued {
     pub meta: FrameMeta,
     pub pixels: Vec<u8>,
+    pub layout: PixelLayout,
     pub number: u64,
+    pub exam: Exam,
     captured: u64,
     dropped: u64,
+}
+
+/// Size of the pool of frame buffers.
+#[derive(Debug, Default)]
+pub struct PoolSize {
+    buffers: usize,
+    bytes: AtomicU64,
+}
+
+impl PoolSize {
+    /// Buffers there are.
+    pub fn buffers(&self) -> usize {
+        self.buffers
+    }
+
+    /// Bytes they have now.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
 }
 
 #[derive(Default)]
@@ -81,13 +104,16 @@ pub enum PushError {
 pub struct FrameProducer {
     ring: HeapProd<Queued>,
     free: HeapCons<Vec<u8>>,
-    /// A buffer whose frame was refused, for the next one.
-    spare: Option<Vec<u8>>,
+    /// Buffers that came back unused, for the next frames.
+    spare: Vec<Vec<u8>>,
     totals: Arc<Totals>,
     captured: u64,
     dropped: u64,
     max_frame_bytes: usize,
     assembler: Option<Thread>,
+    exam: Option<Exam>,
+    newest_exam: NewestExam,
+    pool: Arc<PoolSize>,
 }
 
 /// The assembler's end of the ring.
@@ -100,7 +126,11 @@ pub(crate) struct FrameConsumer {
 }
 
 /// A ring of `frames` places with its pool.
-pub(crate) fn frame_ring(frames: usize, max_frame_bytes: usize) -> (FrameProducer, FrameConsumer) {
+pub(crate) fn frame_ring(
+    frames: usize,
+    max_frame_bytes: usize,
+    newest_exam: &NewestExam,
+) -> (FrameProducer, FrameConsumer) {
     let (ring_in, ring_out) = HeapRb::new(frames).split();
     let (mut free_in, free_out) = HeapRb::new(frames + SPARE_BUFFERS).split();
     for _ in 0..frames + SPARE_BUFFERS {
@@ -110,12 +140,18 @@ pub(crate) fn frame_ring(frames: usize, max_frame_bytes: usize) -> (FrameProduce
     let producer = FrameProducer {
         ring: ring_in,
         free: free_out,
-        spare: None,
+        spare: Vec::with_capacity(frames + SPARE_BUFFERS),
         totals: totals.clone(),
         captured: 0,
         dropped: 0,
         max_frame_bytes,
         assembler: None,
+        exam: None,
+        newest_exam: newest_exam.clone(),
+        pool: Arc::new(PoolSize {
+            buffers: frames + SPARE_BUFFERS,
+            bytes: AtomicU64::new(0),
+        }),
     };
     let consumer = FrameConsumer {
         ring: ring_out,
@@ -147,12 +183,166 @@ impl FrameProducer {
         meta: FrameMeta,
         fill: impl FnOnce(&mut Vec<u8>),
     ) -> Result<Pushed, PushError> {
+        self.check(&meta, meta.frame_bytes())?;
+        self.enter_exam(meta.host.exam, true);
         let pushed = self.offer(meta, fill)?;
+        self.count_dropped(pushed);
+        Ok(pushed)
+    }
+
+    /// Takes a pooled buffer of at least `bytes` bytes out of the pool, to be filled and given to
+    /// [`FrameProducer::push_leased`] or [`FrameProducer::give_back`]. None when none is free.
+    ///
+    /// # Errors
+    /// [`PushError::Size`], [`PushError::Ended`].
+    ///
+    /// # Real-time
+    /// Does not block. Allocates only while the buffer is too small.
+    pub fn lease(&mut self, bytes: usize) -> Result<Option<Vec<u8>>, PushError> {
+        if bytes == 0 || bytes > self.max_frame_bytes {
+            return Err(PushError::Size {
+                most: self.max_frame_bytes,
+                found: bytes,
+            });
+        }
+        if self.totals.abandoned.load(Ordering::Relaxed) {
+            return Err(PushError::Ended);
+        }
+        let Some(mut pixels) = self.spare.pop().or_else(|| self.free.try_pop()) else {
+            return Ok(None);
+        };
+        if pixels.len() < bytes {
+            self.resized(&mut pixels, |p| p.resize(bytes, 0));
+        }
+        Ok(Some(pixels))
+    }
+
+    /// Gives a leased buffer back unused.
+    pub fn give_back(&mut self, pixels: Vec<u8>) {
+        self.spare.push(pixels);
+    }
+
+    /// Hands over a leased buffer with a frame in it. `live` says whether a full ring drops the
+    /// frame, as [`FrameProducer::push`] does, or leaves it in `pixels`, as
+    /// [`FrameProducer::offer`] does. `pixels` is left in place unless the frame was taken.
+    ///
+    /// # Errors
+    /// [`PushError`]; the frame is then not counted.
+    ///
+    /// # Real-time
+    /// Does not block, copy or allocate.
+    pub fn push_leased(
+        &mut self,
+        meta: FrameMeta,
+        layout: PixelLayout,
+        pixels: &mut Option<Vec<u8>>,
+        live: bool,
+    ) -> Result<Pushed, PushError> {
+        let needed = usize::try_from(layout.needed_bytes(&meta)).unwrap_or(usize::MAX);
+        self.check(&meta, needed)?;
+        let found = pixels.as_ref().map_or(0, Vec::len);
+        if found < needed {
+            return Err(PushError::Pixels {
+                expected: needed,
+                found,
+            });
+        }
+        self.enter_exam(meta.host.exam, live);
+        let pushed = match pixels.take() {
+            Some(filled) if !self.ring.is_full() => self.enqueue(meta, layout, filled),
+            kept => {
+                *pixels = kept;
+                Pushed::RingFull
+            }
+        };
+        if live {
+            self.count_dropped(pushed);
+        }
+        Ok(pushed)
+    }
+
+    /// Gives every pooled buffer `bytes` bytes now instead of when its first frame comes.
+    pub fn reserve(&mut self, bytes: usize) {
+        while let Some(mut pixels) = self.free.try_pop() {
+            self.resized(&mut pixels, |p| p.resize(bytes, 0));
+            self.spare.push(pixels);
+        }
+    }
+
+    /// Buffers of the pool and the bytes they have now.
+    pub fn pool(&self) -> Arc<PoolSize> {
+        self.pool.clone()
+    }
+
+    fn resized(&self, pixels: &mut Vec<u8>, change: impl FnOnce(&mut Vec<u8>)) {
+        let before = pixels.capacity() as u64;
+        change(pixels);
+        let after = pixels.capacity() as u64;
+        if after != before {
+            self.pool.bytes.fetch_add(after, Ordering::Relaxed);
+            self.pool.bytes.fetch_sub(before, Ordering::Relaxed);
+        }
+    }
+
+    fn check(&self, meta: &FrameMeta, bytes: usize) -> Result<(), PushError> {
+        if meta.frame_bytes() == 0 || bytes > self.max_frame_bytes {
+            return Err(PushError::Size {
+                most: self.max_frame_bytes,
+                found: bytes,
+            });
+        }
+        if !(0..=MAX_CAPTURE_NANOS).contains(&meta.capture_nanos) {
+            return Err(PushError::Time {
+                found: meta.capture_nanos,
+            });
+        }
+        if self.totals.abandoned.load(Ordering::Relaxed) {
+            return Err(PushError::Ended);
+        }
+        Ok(())
+    }
+
+    /// Begins a new exam where the frame's token is not the last one's. A `live` one ends the exam
+    /// before it at once; at maximum pace that waits until the frame's turn has come.
+    fn enter_exam(&mut self, token: ExamToken, live: bool) {
+        let number = match self.exam {
+            Some(exam) if exam.token == token => return,
+            Some(exam) => exam.number + 1,
+            None => 0,
+        };
+        self.exam = Some(Exam { number, token });
+        if live {
+            self.newest_exam.begin(number);
+        }
+    }
+
+    fn count_dropped(&mut self, pushed: Pushed) {
         if pushed == Pushed::RingFull {
             self.captured += 1;
             self.dropped += 1;
         }
-        Ok(pushed)
+    }
+
+    fn enqueue(&mut self, meta: FrameMeta, layout: PixelLayout, pixels: Vec<u8>) -> Pushed {
+        let number = self.captured;
+        let queued = Queued {
+            meta,
+            pixels,
+            layout,
+            number,
+            exam: self.exam.unwrap_or_default(),
+            captured: self.captured + 1,
+            dropped: self.dropped,
+        };
+        if let Err(queued) = self.ring.try_push(queued) {
+            self.spare.push(queued.pixels);
+            return Pushed::RingFull;
+        }
+        self.captured += 1;
+        if let Some(assembler) = &self.assembler {
+            assembler.unpark();
+        }
+        Pushed::Queued { number }
     }
 
     /// Hands a frame over, or leaves everything as it was when the ring is full.
@@ -168,49 +358,21 @@ impl FrameProducer {
         fill: impl FnOnce(&mut Vec<u8>),
     ) -> Result<Pushed, PushError> {
         let expected = meta.frame_bytes();
-        if expected == 0 || expected > self.max_frame_bytes {
-            return Err(PushError::Size {
-                most: self.max_frame_bytes,
-                found: expected,
-            });
-        }
-        if !(0..=MAX_CAPTURE_NANOS).contains(&meta.capture_nanos) {
-            return Err(PushError::Time {
-                found: meta.capture_nanos,
-            });
-        }
-        if self.totals.abandoned.load(Ordering::Relaxed) {
-            return Err(PushError::Ended);
-        }
+        self.check(&meta, expected)?;
         if self.ring.is_full() {
             return Ok(Pushed::RingFull);
         }
-        let Some(mut pixels) = self.spare.take().or_else(|| self.free.try_pop()) else {
+        let Some(mut pixels) = self.spare.pop().or_else(|| self.free.try_pop()) else {
             return Ok(Pushed::RingFull);
         };
-        fill(&mut pixels);
+        self.resized(&mut pixels, fill);
         let found = pixels.len();
         if found != expected {
-            self.spare = Some(pixels);
+            self.spare.push(pixels);
             return Err(PushError::Pixels { expected, found });
         }
-        let number = self.captured;
-        let queued = Queued {
-            meta,
-            pixels,
-            number,
-            captured: self.captured + 1,
-            dropped: self.dropped,
-        };
-        if let Err(queued) = self.ring.try_push(queued) {
-            self.spare = Some(queued.pixels);
-            return Ok(Pushed::RingFull);
-        }
-        self.captured += 1;
-        if let Some(assembler) = &self.assembler {
-            assembler.unpark();
-        }
-        Ok(Pushed::Queued { number })
+        self.enter_exam(meta.host.exam, false);
+        Ok(self.enqueue(meta, PixelLayout::packed(&meta), pixels))
     }
 
     /// Frames handed in so far, dropped ones included.

@@ -5,7 +5,9 @@ use crate::clock::Pace;
 use crate::config::CartConfig;
 use crate::engine::Engine;
 use crate::events::{Counters, Event, SCHEMA, SessionInfo, State, StateKind, Summary};
+use crate::exam::NewestExam;
 use crate::inference::{Context, Inference};
+use crate::latency::Latencies;
 use crate::manifest::{Calibration, Manifest, ManifestError, Trained};
 use crate::outbox::Outbox;
 use crate::preprocess::Preprocessor;
@@ -55,6 +57,7 @@ pub struct SessionSetup {
 ///
 /// Dropping it stops the threads without waiting for an inference call in flight.
 pub struct Session {
+    context: Arc<Context>,
     outbox: Outbox,
     stop: Arc<AtomicBool>,
     snapshot: Snapshot,
@@ -93,11 +96,16 @@ impl Session {
             pace,
             valid_for_nanos: millis(config.pipeline.valid_for_millis),
             max_segment_gap_nanos: millis(config.pipeline.max_segment_gap_millis),
+            newest_exam: NewestExam::default(),
+            latencies: Arc::default(),
         });
         let stop = Arc::new(AtomicBool::new(false));
         let (outbox, events) = Outbox::new(config.pipeline.event_queue, pace, stop.clone());
-        let (mut producer, consumer) =
-            frame_ring(config.pipeline.ring_frames, config.pipeline.max_frame_bytes);
+        let (mut producer, consumer) = frame_ring(
+            config.pipeline.ring_frames,
+            config.pipeline.max_frame_bytes,
+            &context.newest_exam,
+        );
         let (clips_in, clips_out) = bounded(1);
         let (returns_in, returns_out) = bounded(4);
         let handoff = Handoff {
@@ -122,7 +130,7 @@ impl Session {
             inference.run(&clips_out, &returns_in);
         })?;
         let assembler = Assembler::new(
-            context,
+            context.clone(),
             preprocessor,
             consumer,
             handoff,
@@ -136,6 +144,7 @@ impl Session {
         })?;
         producer.wake(assembler.thread().clone());
         let session = Self {
+            context,
             outbox,
             stop,
             snapshot,
@@ -153,6 +162,16 @@ impl Session {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// How long things take.
+    pub fn latencies(&self) -> Arc<Latencies> {
+        self.context.latencies.clone()
+    }
+
+    /// Which exam is the newest.
+    pub fn newest_exam(&self) -> NewestExam {
+        self.context.newest_exam.clone()
     }
 
     /// True when the pipeline's thread has ended, with the source or without.

@@ -1,9 +1,10 @@
 //! The capture thread: paces a source and hands its frames over.
 
 use super::memory::Memory;
+use super::stamper::{Stamper, say};
 use crate::exit::{Because, Cause, Failure};
 use crate::serve::ImageFeed;
-use echocart_capture::Source;
+use echocart_capture::{Arrival, Delivery, Polled, Source, SourceInfo};
 use echocart_core::clock::{self, Pace};
 use echocart_core::dump::DumpWriter;
 use echocart_core::frame::FrameMeta;
@@ -46,9 +47,31 @@ pub enum CaptureEnd {
     Failed(Failure),
 }
 
+/// What the source had for the capture thread.
+enum Next {
+    Frame(Arrival),
+    Ended,
+    TimeUp,
+    Stopped,
+}
+
 /// The running capture thread.
 pub struct Capture {
     thread: JoinHandle<CaptureEnd>,
+}
+
+/// Refuses what a live source cannot do.
+pub fn refuse_live(info: &SourceInfo, pace: Pace, looped: bool) -> Result<(), Failure> {
+    let option = match (info.delivery, pace, looped) {
+        (Delivery::Live, Pace::Max, _) => "--pace max",
+        (Delivery::Live, _, true) => "--loop",
+        _ => return Ok(()),
+    };
+    let text = format!(
+        "{option}: expected a source that ends, found a live one: {}",
+        info.name
+    );
+    Err(Failure::text(Cause::Usage, text))
 }
 
 /// Opens a frame dump, if one is wanted.
@@ -110,39 +133,43 @@ impl CaptureSetup {
     }
 
     fn passes(&mut self) -> Result<CaptureEnd, Failure> {
-        let period = self.source.describe().nominal_period_nanos;
+        let info = self.source.describe();
+        let mut stamper = Stamper::new(&info, self.pace);
         let mut pixels = Vec::new();
         let mut offset = 0;
-        let mut anchor = None;
         let mut memory = Memory::default();
         for pass in 0.. {
             let mut last = None;
             let mut index = 0;
-            while let Some(meta) = self.next(&memory, pass, index, &mut pixels)? {
+            loop {
+                let arrival = match self.next(&memory, &mut stamper, (pass, index), &mut pixels)? {
+                    Next::Frame(arrival) => arrival,
+                    Next::Ended => break,
+                    Next::TimeUp => return Ok(CaptureEnd::Ended),
+                    Next::Stopped => return Ok(CaptureEnd::Stopped),
+                };
                 index += 1;
-                if self.looped && self.pace == Pace::Real && pass == 0 {
-                    memory.keep(meta, &pixels);
+                if self.looped && self.pace == Pace::Real && pass == 0 && stamper.is_exact() {
+                    memory.keep(arrival.meta, &pixels);
                 }
                 if self.stop.load(Ordering::Relaxed) {
                     return Ok(CaptureEnd::Stopped);
                 }
-                let time = meta.capture_nanos.saturating_add(offset);
+                let time = arrival.arrival_nanos.saturating_add(offset);
                 last = Some(time);
-                if self.seconds.is_some_and(|s| time as f64 >= s * 1e9) {
+                if self.is_over(stamper.since_start(time)) {
                     return Ok(CaptureEnd::Ended);
                 }
-                let zero = match self.pace {
-                    Pace::Real => *anchor.get_or_insert_with(clock::now_nanos),
-                    Pace::Max => 0,
-                };
-                let meta = FrameMeta {
-                    capture_nanos: time.saturating_add(zero),
-                    pass,
-                    ..meta
-                };
-                if self.pace == Pace::Real && !self.sleep_until(meta.capture_nanos) {
+                let due_nanos = stamper.due(time);
+                if stamper.is_paced() && !self.sleep_until(due_nanos) {
                     return Ok(CaptureEnd::Stopped);
                 }
+                stamper.look(&arrival, &pixels);
+                let meta = FrameMeta {
+                    capture_nanos: stamper.capture_nanos(&arrival, offset, due_nanos),
+                    pass,
+                    ..arrival.meta
+                };
                 if !self.hand_over(meta, &mut pixels)? {
                     return Ok(CaptureEnd::Stopped);
                 }
@@ -150,7 +177,8 @@ impl CaptureSetup {
             let Some(last) = last.filter(|_| self.looped) else {
                 break;
             };
-            offset = last.saturating_add(period);
+            offset = last.saturating_add(info.nominal_period_nanos);
+            stamper.restart();
             if !memory.is_whole() {
                 self.source.rewind().because(Cause::Source)?;
             }
@@ -158,17 +186,40 @@ impl CaptureSetup {
         Ok(CaptureEnd::Ended)
     }
 
+    fn is_over(&self, passed_nanos: i64) -> bool {
+        self.seconds.is_some_and(|s| passed_nanos as f64 >= s * 1e9)
+    }
+
+    /// The next frame; what else the source says is printed.
     fn next(
         &mut self,
         memory: &Memory,
-        pass: u32,
-        index: usize,
+        stamper: &mut Stamper,
+        (pass, index): (u32, usize),
         pixels: &mut Vec<u8>,
-    ) -> Result<Option<FrameMeta>, Failure> {
+    ) -> Result<Next, Failure> {
         if pass > 0 && memory.is_whole() {
-            return Ok(memory.frame(index, pixels));
+            let frame = memory.frame(index, pixels);
+            return Ok(frame.map_or(Next::Ended, |meta| Next::Frame(Arrival::exact(meta))));
         }
-        self.source.next(pixels).because(Cause::Source)
+        loop {
+            match self.source.poll(pixels, NAP).because(Cause::Source)? {
+                Polled::Frame(arrival) => return Ok(Next::Frame(arrival)),
+                Polled::Ended => return Ok(Next::Ended),
+                Polled::Silent => {}
+                Polled::Lost { why } => say(&format!("lost, {why}")),
+                Polled::Back { away_nanos } => {
+                    stamper.restart();
+                    say(&format!("back after {:.1} s", away_nanos as f64 / 1e9));
+                }
+            }
+            if self.stop.load(Ordering::Relaxed) {
+                return Ok(Next::Stopped);
+            }
+            if stamper.is_live() && self.is_over(stamper.since_start(clock::now_nanos())) {
+                return Ok(Next::TimeUp);
+            }
+        }
     }
 
     /// False when stopped meanwhile.

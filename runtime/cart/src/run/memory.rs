@@ -54,6 +54,7 @@ mod tests {
             format: PixelFormat::Gray8,
             capture_nanos: 5,
             pass: 0,
+            host: Default::default(),
         }
     }
 

@@ -3,6 +3,7 @@
 mod capture;
 mod events;
 mod memory;
+mod stamper;
 mod status;
 
 use crate::cli::{PaceArg, RunArgs};
@@ -54,6 +55,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
         PaceArg::Real => Pace::Real,
         PaceArg::Max => Pace::Max,
     };
+    capture::refuse_live(&source.describe(), pace, args.looped)?;
     let hub = Hub::new();
     let served = !args.headless && pace == Pace::Real;
     let server = served

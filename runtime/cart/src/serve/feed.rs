@@ -127,6 +127,7 @@ fn encode_one(pixels: &[u8], meta: &FrameMeta, quality: u8, jpeg: &mut Vec<u8>) 
     let color = match meta.format {
         PixelFormat::Gray8 => ColorType::Luma,
         PixelFormat::Rgb24 => ColorType::Rgb,
+        _ => return None,
     };
     Encoder::new(jpeg, quality)
         .encode(pixels, width, height, color)

@@ -236,6 +236,7 @@ fn images_are_encoded_only_for_someone() {
         format,
         capture_nanos: 9,
         pass: 0,
+        host: Default::default(),
     };
     let gray = meta(32, 24, PixelFormat::Gray8);
     feed.offer(&[], &gray, 0);

@@ -23,6 +23,7 @@ fn frames() -> impl Strategy<Value = Frames> {
             format,
             capture_nanos,
             pass,
+            host: Default::default(),
         };
         (
             Just(meta),
@@ -57,6 +58,7 @@ fn small(width_px: u32, height_px: u32) -> FrameMeta {
         format,
         capture_nanos: -7,
         pass: 2,
+        host: Default::default(),
     }
 }
 

@@ -335,8 +335,8 @@ impl Manifest {
             };
         };
         let count = slots.count();
-        if !attentive || !(1..=16).contains(&count) {
-            let expected = "1 to 16 slots (views x clips_per_view) of an attentive probe";
+        if !(1..=16).contains(&count) {
+            let expected = "1 to 16 slots (views x clips_per_view)";
             return wrong(format!("{key}.slots"), expected, count);
         }
         if head.segments != count {

@@ -4,14 +4,15 @@
 //! locks nothing and calls no system function; on an error the block is untouched. Only pixels
 //! that survive the later steps are computed. A mask's boxes are black in the image between two
 //! steps, so that a later resize blends them with their surroundings. Not offered: antialiasing (the model was trained
-//! without) and colour conversion.
+//! without). BGRA32, YUY2 and NV12 become RGB24 first.
 
 mod blackout;
+mod colour;
 mod patch;
 mod resize;
 mod steps;
 
-use crate::frame::{FrameMeta, PixelFormat};
+use crate::frame::{FrameMeta, PixelFormat, PixelLayout};
 use crate::manifest::{Encoder, ManifestError, Preprocess, Step};
 use blackout::Blackout;
 use patch::PatchWriter;
@@ -31,6 +32,16 @@ pub enum PreprocessError {
     /// The frame has no pixels or is beyond [`MAX_SIDE_PX`].
     #[error("frame size: expected sides of 1 to {MAX_SIDE_PX} px, found {width_px}x{height_px}")]
     FrameSize {
+        /// Width given.
+        width_px: u32,
+        /// Height given.
+        height_px: u32,
+    },
+    /// Chroma that covers two pixels lies across the edge.
+    #[error("frame size: expected even sides for {format}, found {width_px}x{height_px}")]
+    Odd {
+        /// The format.
+        format: PixelFormat,
         /// Width given.
         width_px: u32,
         /// Height given.
@@ -128,6 +139,8 @@ pub struct Preprocessor {
     used_stages: usize,
     window: Window,
     line: Vec<u8>,
+    /// The frame as RGB24, when it comes in another format with colours.
+    rgb: Vec<u8>,
 }
 
 /// The mask, and where it comes in.
@@ -167,6 +180,7 @@ impl Preprocessor {
             used_stages: 0,
             window: Window::whole(image),
             line: Vec::new(),
+            rgb: Vec::new(),
         })
     }
 
@@ -189,6 +203,18 @@ impl Preprocessor {
             return Ok(());
         }
         self.geometry = None;
+        let (across, down) = format.granule_px();
+        if !width_px.is_multiple_of(across) || !height_px.is_multiple_of(down) {
+            return Err(PreprocessError::Odd {
+                format,
+                width_px,
+                height_px,
+            });
+        }
+        let bytes = match format {
+            PixelFormat::Gray8 => 1,
+            _ => 3,
+        };
         let mask_after = self.mask.as_ref().map(|m| m.after_steps);
         let left = steps::trace(&self.steps, mask_after, frame, &mut self.ops)?;
         if left != self.image {
@@ -215,14 +241,14 @@ impl Preprocessor {
                 Op::Crop { x_px, y_px } => window = window.shifted(x_px, y_px),
                 Op::Resize { from, to } => {
                     if let Some((at, stage)) = stages.next() {
-                        window = stage.prepare(from, to, window, format.bytes());
+                        window = stage.prepare(from, to, window, bytes);
                         read_by = Some(at);
                     }
                 }
                 Op::Blacken { size } => {
                     if let Some(mask) = &mut self.mask {
                         mask.read_by = read_by;
-                        mask.blackout.prepare(size, window, format.bytes());
+                        mask.blackout.prepare(size, window, bytes);
                     }
                 }
             }
@@ -234,8 +260,7 @@ impl Preprocessor {
         }
         self.used_stages = resizes;
         self.window = window;
-        self.line
-            .resize(self.image.width_px as usize * format.bytes(), 0);
+        self.line.resize(self.image.width_px as usize * bytes, 0);
         self.geometry = Some((frame, format));
         Ok(())
     }
@@ -264,17 +289,37 @@ impl Preprocessor {
         frame_in_tubelet: usize,
         block: &mut [f32],
     ) -> Result<(), PreprocessError> {
+        let layout = PixelLayout {
+            stride_bytes: row_stride_bytes,
+            chroma_offset_bytes: row_stride_bytes.saturating_mul(meta.height_px as usize),
+        };
+        self.layout_into(pixels, layout, meta, frame_in_tubelet, block)
+    }
+
+    /// As [`Preprocessor::frame_into`] for rows and planes that lie anywhere.
+    ///
+    /// # Errors
+    /// [`PreprocessError`]; `block` is then untouched.
+    ///
+    /// # Real-time
+    /// As [`Preprocessor::frame_into`].
+    pub fn layout_into(
+        &mut self,
+        pixels: &[u8],
+        layout: PixelLayout,
+        meta: &FrameMeta,
+        frame_in_tubelet: usize,
+        block: &mut [f32],
+    ) -> Result<(), PreprocessError> {
         self.prepare(meta.width_px, meta.height_px, meta.format)?;
         let row_bytes = meta.row_bytes();
-        if row_stride_bytes < row_bytes {
+        if layout.stride_bytes < row_bytes {
             return Err(PreprocessError::Stride {
                 expected: row_bytes,
-                found: row_stride_bytes,
+                found: layout.stride_bytes,
             });
         }
-        let needed_bytes = row_stride_bytes
-            .saturating_mul(meta.height_px as usize - 1)
-            .saturating_add(row_bytes);
+        let needed_bytes = usize::try_from(layout.needed_bytes(meta)).unwrap_or(usize::MAX);
         if pixels.len() < needed_bytes {
             return Err(PreprocessError::Pixels {
                 expected: needed_bytes,
@@ -284,10 +329,17 @@ impl Preprocessor {
         self.writer.check(frame_in_tubelet, block)?;
         match meta.format {
             PixelFormat::Gray8 => {
-                self.run::<1>(pixels, row_stride_bytes, frame_in_tubelet, block);
+                self.run::<1>(pixels, layout.stride_bytes, frame_in_tubelet, block);
             }
             PixelFormat::Rgb24 => {
-                self.run::<3>(pixels, row_stride_bytes, frame_in_tubelet, block);
+                self.run::<3>(pixels, layout.stride_bytes, frame_in_tubelet, block);
+            }
+            PixelFormat::Bgra32 | PixelFormat::Yuy2 | PixelFormat::Nv12 => {
+                let mut rgb = std::mem::take(&mut self.rgb);
+                colour::rgb24(pixels, layout, meta, &mut rgb);
+                let stride = meta.width_px as usize * 3;
+                self.run::<3>(&rgb, stride, frame_in_tubelet, block);
+                self.rgb = rgb;
             }
         }
         Ok(())

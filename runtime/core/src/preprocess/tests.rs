@@ -39,6 +39,7 @@ fn meta(width_px: u32, height_px: u32, format: PixelFormat) -> FrameMeta {
         format,
         capture_nanos: 0,
         pass: 0,
+        host: Default::default(),
     }
 }
 

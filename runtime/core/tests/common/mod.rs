@@ -148,6 +148,7 @@ pub fn meta(capture_nanos: i64) -> FrameMeta {
         format: PixelFormat::Gray8,
         capture_nanos,
         pass: 0,
+        host: Default::default(),
     }
 }
 

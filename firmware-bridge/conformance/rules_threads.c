@@ -1,0 +1,132 @@
+/* One thread per handle, defects that stay inside, and the end of a session in time. */
+
+#define _GNU_SOURCE
+
+#include "kit.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#define PACES 400000
+
+static handles_t shared;
+static atomic_int concurrent;
+static atomic_int others;
+
+static void *poll_much(void *unused)
+{
+    echocart_result_t result;
+    (void)unused;
+    for (int at = 0; at < PACES && atomic_load(&concurrent) == 0; at += 1) {
+        uint32_t code = poll_result(&shared, &result);
+        if (code == ECHOCART_CONCURRENT_USE) {
+            atomic_fetch_add(&concurrent, 1);
+        } else if (code != ECHOCART_OK && code != ECHOCART_EMPTY) {
+            atomic_fetch_add(&others, 1);
+        }
+    }
+    return NULL;
+}
+
+static void two_pollers(void)
+{
+    echocart_session_config_t config = plain_config();
+
+    if (!CREATE(&config, &shared)) {
+        return;
+    }
+    for (int attempt = 0; attempt < 60 && atomic_load(&concurrent) == 0; attempt += 1) {
+        pthread_t thread;
+        CHECK(pthread_create(&thread, NULL, poll_much, NULL) == 0);
+        poll_much(NULL);
+        pthread_join(thread, NULL);
+    }
+    CHECK(atomic_load(&concurrent) > 0 && atomic_load(&others) == 0);
+    destroy(&shared);
+}
+
+static void panics(void)
+{
+    echocart_session_config_t config = plain_config();
+    echocart_frame_t frame;
+    echocart_result_t result;
+    static uint8_t pixels[64 * 64];
+    handles_t handles;
+    handles_t other;
+    int64_t nanos = -7;
+
+    break_clock(1);
+    EXPECT(ECHOCART_PANIC, echocart_clock_now(&nanos));
+    break_clock(0);
+    CHECK(nanos == -7 && now_nanos() >= 0);
+
+    config.pace = ECHOCART_PACE_REAL;
+    if (!CREATE(&config, &handles) || !CREATE(&config, &other)) {
+        return;
+    }
+    memset(&frame, 0, sizeof frame);
+    frame.struct_size = sizeof frame;
+    frame.format = ECHOCART_PIXEL_GRAY8;
+    frame.width_px = 64;
+    frame.height_px = 64;
+    frame.row_stride_bytes = 64;
+    frame.pixels = pixels;
+    frame.pixel_bytes = sizeof pixels;
+    frame.capture_nanos = now_nanos();
+    break_clock(1);
+    EXPECT(ECHOCART_PANIC, push(&handles, &frame));
+    break_clock(0);
+    EXPECT(ECHOCART_POISONED, push(&handles, &frame));
+    EXPECT(ECHOCART_POISONED, echocart_frame_port_close(handles.frames));
+    while (poll_result(&handles, &result) == ECHOCART_OK) {
+    }
+    EXPECT(ECHOCART_EMPTY, poll_result(&handles, &result));
+    EXPECT(ECHOCART_OK, push(&other, &frame));
+    destroy(&handles);
+    frame.capture_nanos = now_nanos();
+    EXPECT(ECHOCART_OK, push(&other, &frame));
+    destroy(&other);
+}
+
+static void stop_in_time(void)
+{
+    echocart_session_config_t config = plain_config();
+    static uint8_t pixels[256 * 256];
+    echocart_frame_t frame;
+    handles_t handles;
+    int64_t before;
+    int64_t took;
+
+    if (!CREATE(&config, &handles)) {
+        return;
+    }
+    memset(&frame, 0, sizeof frame);
+    frame.struct_size = sizeof frame;
+    frame.format = ECHOCART_PIXEL_GRAY8;
+    frame.width_px = 256;
+    frame.height_px = 256;
+    frame.row_stride_bytes = 256;
+    frame.pixels = pixels;
+    frame.pixel_bytes = sizeof pixels;
+    for (int at = 0; at < 200; at += 1) {
+        frame.capture_nanos = at * INT64_C(33333333);
+        kit_seen(push(&handles, &frame));
+    }
+    before = now_nanos();
+    kit_seen(echocart_session_stop(handles.session, 100000));
+    took = now_nanos() - before;
+    /* Promised: 0.1 s and half a second. Twice that much is left to a busy machine. */
+    CHECK(took < INT64_C(1800000000));
+    kit_note("stop with a timeout of 100 ms took %" PRId64 " ms", took / 1000000);
+    destroy(&handles);
+}
+
+const rule_t thread_rules[] = {
+    {"threads.concurrent", "two threads in one handle: one of them is told CONCURRENT_USE",
+     two_pollers},
+    {"threads.panic", "a defect inside a call is PANIC, its handle POISONED, all others go on",
+     panics},
+    {"threads.stop_in_time", "stop returns after its timeout and half a second", stop_in_time},
+    {NULL, NULL, NULL},
+};

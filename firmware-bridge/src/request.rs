@@ -1,0 +1,131 @@
+//! What the caller asked for, checked.
+
+use crate::abi::*;
+use crate::callback::Log;
+use crate::codes::Code;
+use crate::fault::Fault;
+use echocart_core::clock::Pace;
+use echocart_core::config::CartConfig;
+use std::path::{Path, PathBuf};
+
+/// How much the session's threads stand back for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// Nice value, or none to leave it.
+    pub nice: Option<i32>,
+    /// CPUs allowed; all zero: as they are.
+    pub cpu_set: [u64; ECHOCART_CPU_SET_WORDS],
+}
+
+/// A configuration of the caller's, with its texts copied.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub package_dir: PathBuf,
+    pub library_path: PathBuf,
+    pub config: CartConfig,
+    pub pace: Pace,
+    pub allow_demonstration: bool,
+    pub standing: Standing,
+    pub reserve_frame_bytes: usize,
+    pub log: Log,
+}
+
+impl Request {
+    /// Checks `c`, whose texts are the other arguments.
+    pub fn new(
+        c: &echocart_session_config_t,
+        package_dir: String,
+        library_path: String,
+        config_toml: String,
+    ) -> Result<Self, Fault> {
+        let pace = match c.pace {
+            ECHOCART_PACE_REAL => Pace::Real,
+            ECHOCART_PACE_MAX => Pace::Max,
+            unknown => return Err(Fault::bad("pace", "one of ECHOCART_PACE_*", unknown)),
+        };
+        let allow_demonstration = match c.allow_demonstration {
+            0 => false,
+            1 => true,
+            other => return Err(Fault::bad("allow_demonstration", "0 or 1", other)),
+        };
+        match c.isolation {
+            ECHOCART_ISOLATION_DEFAULT | ECHOCART_ISOLATION_IN_PROCESS => {}
+            ECHOCART_ISOLATION_WORKER => {
+                return Err(Fault::new(
+                    Code::Unsupported,
+                    "expected DEFAULT (0) or IN_PROCESS (2) in this version, found WORKER (1): \
+                     isolation",
+                ));
+            }
+            unknown => {
+                let expected = "one of ECHOCART_ISOLATION_*";
+                return Err(Fault::bad("isolation", expected, unknown));
+            }
+        }
+        let nice = match c.priority {
+            ECHOCART_PRIORITY_LOWEST => Some(19),
+            ECHOCART_PRIORITY_LOW => Some(10),
+            ECHOCART_PRIORITY_INHERIT => None,
+            unknown => {
+                return Err(Fault::bad(
+                    "priority",
+                    "one of ECHOCART_PRIORITY_*",
+                    unknown,
+                ));
+            }
+        };
+        if c.threads > 64 {
+            return Err(Fault::bad("threads", "0 to 64", c.threads));
+        }
+        if c.log_level > ECHOCART_LOG_INFO {
+            return Err(Fault::bad("log_level", "0 to 3", c.log_level));
+        }
+        if !Path::new(&library_path).is_absolute() {
+            return Err(Fault::bad(
+                "library_path",
+                "the absolute path of the ONNX Runtime library this version was built for",
+                format!("{library_path:?}"),
+            ));
+        }
+        if package_dir.is_empty() {
+            let expected = "the folder of a package";
+            return Err(Fault::bad("package_dir", expected, "nothing"));
+        }
+        let mut config = match config_toml.as_str() {
+            "" => CartConfig::demo()?,
+            text => CartConfig::parse(text)?,
+        };
+        if c.gpu_memory_bytes > 0 && config.engine.providers.iter().any(|p| p != "CPU") {
+            return Err(Fault::new(
+                Code::Unsupported,
+                "expected 0 with a provider other than CPU in this version, found a limit: \
+                 gpu_memory_bytes",
+            ));
+        }
+        if c.threads > 0 {
+            config.engine.intra_op_threads = c.threads as usize;
+        }
+        let most = config.pipeline.max_frame_bytes;
+        let reserve = usize::try_from(c.reserve_frame_bytes).unwrap_or(usize::MAX);
+        if reserve > most {
+            return Err(Fault::bad(
+                "reserve_frame_bytes",
+                &format!("0 to {most}"),
+                c.reserve_frame_bytes,
+            ));
+        }
+        Ok(Self {
+            package_dir: package_dir.into(),
+            library_path: library_path.into(),
+            config,
+            pace,
+            allow_demonstration,
+            standing: Standing {
+                nice,
+                cpu_set: c.cpu_set,
+            },
+            reserve_frame_bytes: reserve,
+            log: Log::new(c.log_callback, c.log_user_data, c.log_level),
+        })
+    }
+}

@@ -1,0 +1,209 @@
+use super::*;
+use echocart_core::clock;
+
+struct Fixed;
+
+impl Engine for Fixed {
+    fn info(&self) -> EngineInfo {
+        EngineInfo {
+            provider: "FIXED".to_owned(),
+            library: "none".to_owned(),
+            ..EngineInfo::default()
+        }
+    }
+
+    fn slots(&self) -> usize {
+        4
+    }
+
+    fn encode(&mut self, _: &[Arc<Vec<f32>>], _: usize) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    fn encode_kept(&mut self, _: &[f32], _: &[usize], _: usize) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    fn multi_view_head(
+        &mut self,
+        _: &str,
+        _: &[usize],
+        _: &[usize],
+        out: &mut Vec<f32>,
+    ) -> Result<(), EngineError> {
+        *out = vec![0.0];
+        Ok(())
+    }
+
+    fn head(&mut self, _: &str, _: &[usize], out: &mut Vec<f32>) -> Result<(), EngineError> {
+        *out = vec![0.5, 2.5];
+        Ok(())
+    }
+
+    fn tokens(&mut self, _: usize, _: &mut Vec<f32>) -> Result<(), EngineError> {
+        Ok(())
+    }
+}
+
+const MANIFEST: &str = r#"
+    format = 2
+    min_version = "0.1.0"
+    id = "fixed"
+    card = { title = "Fixed", text = "", trained = "TRAINED" }
+    checkpoint = { source = "none", sha256 = "", key = "target_encoder" }
+    sampling = { rate_hz = 8.0, hop_slots = 2, max_skew_millis = 60.0 }
+    view = { threshold = 0.5 }
+    limits = { population = "none", min_fps = 8.0, max_fps = 60.0 }
+    variants = {}
+    golden = {}
+    calibration = {}
+    files = {}
+    [encoder]
+    family = "vjepa2"
+    dim = 8
+    depth = 1
+    heads = 1
+    mlp_ratio = 4.0
+    frames = 4
+    height_px = 16
+    width_px = 16
+    tubelet_frames = 2
+    patch_px = 16
+    channels = 3
+    [preprocess]
+    steps = [{ op = "squash", width_px = 16, height_px = 16 }]
+    mean = [0.5, 0.5, 0.5]
+    std = [0.5, 0.5, 0.5]
+    orientation = "any"
+    mask = { kind = "none" }
+    [heads.view]
+    segments = 1
+    probe = "attentive"
+    heads = 1
+    depth = 1
+    classifier_index = 0
+    classifier_choice = "only"
+    output = { kind = "classification", labels = ["A2C", "A4C"] }
+"#;
+
+fn running(
+    trained: &str,
+    pace: Pace,
+    allow_demonstration: bool,
+) -> (SessionState, FramePort, ResultPort) {
+    let (mut session, frames, results) = assemble(Parts {
+        manifest: toml::from_str(&MANIFEST.replace("TRAINED", trained)).unwrap(),
+        package: "fixed@0".to_owned(),
+        signed: Signed::No,
+        config: CartConfig::demo().unwrap(),
+        engine: Box::new(Fixed),
+        pace,
+        allow_demonstration,
+        standing: Standing {
+            nice: None,
+            cpu_set: [0; ECHOCART_CPU_SET_WORDS],
+        },
+        reserve_frame_bytes: 0,
+        log: Log::new(None, std::ptr::null_mut(), 0),
+        warning: None,
+    })
+    .unwrap();
+    session.start().unwrap();
+    (session, frames, results)
+}
+
+fn push(frames: &mut FramePort, number: u64, capture_nanos: i64, exam: u8) {
+    let pixels = [7u8; 32 * 32];
+    let frame = echocart_frame_t {
+        struct_size: size_of::<echocart_frame_t>() as u32,
+        format: ECHOCART_PIXEL_GRAY8,
+        width_px: 32,
+        height_px: 32,
+        row_stride_bytes: 32,
+        pass: 0,
+        pixels: pixels.as_ptr(),
+        pixel_bytes: pixels.len() as u64,
+        capture_nanos,
+        host_frame_id: 100 + number,
+        sequence: 0,
+        exam_token: [exam; ECHOCART_EXAM_TOKEN_BYTES],
+        flags: 0,
+        memory: 0,
+        ecg_millivolts: 0.0,
+        depth_mm: 0.0,
+        chroma_offset_bytes: 0,
+        memory_handle: 0,
+    };
+    assert_eq!(frames.push(&frame, &pixels).unwrap(), number);
+}
+
+fn next_estimate(results: &mut ResultPort) -> echocart_result_t {
+    loop {
+        let result = results.wait(Duration::from_secs(60)).unwrap();
+        if result.kind == ECHOCART_RESULT_ESTIMATE {
+            return result;
+        }
+    }
+}
+
+fn first_estimate(trained: &str, allow_demonstration: bool) -> echocart_result_t {
+    let (mut session, mut frames, mut results) = running(trained, Pace::Max, allow_demonstration);
+    for number in 0..4 {
+        push(&mut frames, number, number as i64 * 125_000_000, 3);
+    }
+    session.stop(Duration::from_secs(60)).unwrap();
+    next_estimate(&mut results)
+}
+
+#[test]
+fn a_result_that_nobody_polled_before_a_new_exam_is_withheld() {
+    let (mut session, mut frames, mut results) = running("clinical", Pace::Real, false);
+    for number in 0..6 {
+        push(&mut frames, number, clock::now_nanos(), 3);
+        std::thread::sleep(Duration::from_millis(125));
+    }
+    while session.latencies.event.spread().count == 0 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    push(&mut frames, 6, clock::now_nanos(), 4);
+    let result = next_estimate(&mut results);
+    assert_eq!(result.view.segments[0].exam_token, [3; 16]);
+    assert_eq!(result.view.status, ECHOCART_STATUS_WITHHELD);
+    assert_eq!(result.view.reason, ECHOCART_REASON_NEW_EXAM);
+    assert_eq!(result.view_label, ECHOCART_NO_LABEL);
+    assert_eq!(result.raw_view_count, 0);
+    assert_eq!(session.stats().exams, 2);
+}
+
+#[test]
+fn a_clinical_value_needs_no_leave() {
+    let result = first_estimate("clinical", false);
+    assert_eq!(result.view.status, ECHOCART_STATUS_VALUE);
+    assert_eq!((result.view_label, result.view.segments[0].view), (1, 1));
+    assert_eq!(result.raw_view[..2], [0.5, 2.5]);
+    assert_eq!(
+        (result.raw_view_count, result.view_probability_count),
+        (2, 2)
+    );
+    assert!(result.view.valid_until_nanos > 0);
+    let segment = &result.view.segments[0];
+    let ids = (segment.first_host_frame_id, segment.last_host_frame_id);
+    assert_eq!((ids, segment.exam_token), ((100, 103), [3; 16]));
+}
+
+#[test]
+fn a_demonstration_needs_leave() {
+    for trained in ["untrained", "simulated"] {
+        let shown = first_estimate(trained, true);
+        assert_eq!(shown.view.status, ECHOCART_STATUS_DEMONSTRATION);
+        assert_eq!(shown.view_label, 1);
+        let hidden = first_estimate(trained, false);
+        assert_eq!(hidden.view.status, ECHOCART_STATUS_DEMONSTRATION);
+        assert_eq!(hidden.view_label, ECHOCART_NO_LABEL);
+        assert_eq!(
+            (hidden.raw_view_count, hidden.view_probability_count),
+            (0, 0)
+        );
+        assert!(hidden.view_probabilities.iter().all(|p| p.is_nan()));
+    }
+}

@@ -1,0 +1,166 @@
+//! What the operating system says and is told about this process and its threads.
+#![expect(unsafe_code, reason = "system calls for priority and CPU set")]
+
+use crate::abi::ECHOCART_CPU_SET_WORDS;
+use crate::codes::Code;
+use crate::fault::Fault;
+use crate::request::Standing;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Gives this thread, and with it every thread it will make, its standing. The text says what was
+/// refused but can be done without.
+#[cfg(target_os = "linux")]
+pub(crate) fn stand_back(standing: &Standing) -> Result<Option<String>, Fault> {
+    let mut warning = None;
+    if let Some(nice) = standing.nice {
+        // SAFETY: takes numbers only; 0 is the calling thread.
+        let refused = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) } != 0;
+        if refused {
+            let error = std::io::Error::last_os_error();
+            warning = Some(format!("priority: nice {nice} was refused: {error}"));
+        }
+    }
+    if standing.cpu_set != [0; ECHOCART_CPU_SET_WORDS] {
+        // SAFETY: all zero is the empty set.
+        let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+        for cpu in 0..ECHOCART_CPU_SET_WORDS * 64 {
+            let word = standing.cpu_set.get(cpu / 64).copied().unwrap_or(0);
+            if word >> (cpu % 64) & 1 == 1 {
+                // SAFETY: 256 CPUs fit into the set's 1024.
+                unsafe { libc::CPU_SET(cpu, &mut set) };
+            }
+        }
+        // SAFETY: 0 is the calling thread, and the set is as long as said.
+        let refused = unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) } != 0;
+        if refused {
+            return Err(Fault::new(
+                Code::CpuSetRefused,
+                format!(
+                    "CPU set: expected CPUs of this machine, found {:x?}: {}",
+                    standing.cpu_set,
+                    std::io::Error::last_os_error()
+                ),
+            ));
+        }
+    }
+    Ok(warning)
+}
+
+/// Only Linux has both in this version.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn stand_back(standing: &Standing) -> Result<Option<String>, Fault> {
+    if standing.cpu_set != [0; ECHOCART_CPU_SET_WORDS] {
+        return Err(Fault::new(
+            Code::CpuSetRefused,
+            "CPU set: expected none on this system, found one",
+        ));
+    }
+    let asked = standing.nice.is_some();
+    Ok(asked.then(|| "priority: not lowered on this system".to_owned()))
+}
+
+/// Resident bytes of the process, 0 where nobody tells.
+pub(crate) fn resident_bytes() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|l| l.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}
+
+/// Refuses a process that has an ONNX Runtime other than the one at `ours`: two in one process share
+/// symbols and threads.
+pub(crate) fn refuse_other_runtime(ours: &Path) -> Result<(), Fault> {
+    let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    match other_runtime(&maps, ours) {
+        None => Ok(()),
+        Some(found) => Err(Fault::new(
+            Code::LibraryConflict,
+            format!(
+                "ONNX Runtime in this process: expected none or {}, found version {} already \
+                 mapped: {}",
+                ours.display(),
+                version(&found).unwrap_or_else(|| "unknown".to_owned()),
+                found.display()
+            ),
+        )),
+    }
+}
+
+/// The first mapped file that holds another ONNX Runtime.
+fn other_runtime(maps: &str, ours: &Path) -> Option<PathBuf> {
+    let ours = fs::canonicalize(ours).unwrap_or_else(|_| ours.to_owned());
+    maps.lines()
+        .filter_map(|line| line.find('/').and_then(|at| line.get(at..)))
+        .map(|path| Path::new(path.trim_end_matches(" (deleted)")))
+        .find(|path| is_runtime(path) && *path != ours && !is_same(path, &ours))
+        .map(Path::to_owned)
+}
+
+fn is_runtime(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let library = name.starts_with("libonnxruntime") && name.contains(".so");
+    let python = name.starts_with("onnxruntime_pybind11_state");
+    python || library && !name.starts_with("libonnxruntime_providers")
+}
+
+#[cfg(unix)]
+fn is_same(one: &Path, other: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let file = |path: &Path| fs::metadata(path).ok().map(|m| (m.dev(), m.ino()));
+    file(one).is_some_and(|f| Some(f) == file(other))
+}
+
+#[cfg(not(unix))]
+fn is_same(_: &Path, _: &Path) -> bool {
+    false
+}
+
+/// The version an ONNX Runtime library gives its symbols, else the one in its name.
+fn version(path: &Path) -> Option<String> {
+    const MARK: &[u8] = b"VERS_";
+    let bytes = fs::read(path).unwrap_or_default();
+    let marked = bytes.windows(MARK.len()).enumerate().find_map(|(at, w)| {
+        let rest = bytes.get(at + MARK.len()..).filter(|_| w == MARK)?;
+        digits(rest)
+    });
+    let name = path.file_name()?.to_string_lossy().into_owned();
+    marked.or_else(|| digits(name.split_once(".so.")?.1.as_bytes()))
+}
+
+fn digits(text: &[u8]) -> Option<String> {
+    let is_part = |b: &&u8| b.is_ascii_digit() || **b == b'.';
+    let found: String = text
+        .iter()
+        .take_while(is_part)
+        .map(|b| *b as char)
+        .collect();
+    (found.starts_with(|c: char| c.is_ascii_digit()) && found.contains('.')).then_some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_runtime_is_found_among_the_mapped_files_and_ours_is_not() {
+        let ours = Path::new("/opt/ours/libonnxruntime.so.1.28.0");
+        let line =
+            |path: &str| format!("7f00-7f01 r-xp 00000000 08:01 77                 {path}\n");
+        let quiet = line("/usr/lib/libc.so.6")
+            + &line("/opt/ours/libonnxruntime.so.1.28.0")
+            + &line("/opt/ours/libonnxruntime_providers_shared.so")
+            + "7f02-7f03 rw-p 00000000 00:00 0\n";
+        assert_eq!(other_runtime(&quiet, ours), None);
+        for other in [
+            "/opt/a b/libonnxruntime.so.1.22.0",
+            "/x/onnxruntime_pybind11_state.cpython-312-x86_64-linux-gnu.so",
+        ] {
+            let maps = quiet.clone() + &line(other);
+            assert_eq!(other_runtime(&maps, ours), Some(PathBuf::from(other)));
+        }
+        let named = Path::new("/opt/a b/libonnxruntime.so.1.22.0");
+        assert_eq!(version(named).as_deref(), Some("1.22.0"));
+        assert_eq!(version(Path::new("/x/onnxruntime_pybind11_state.so")), None);
+    }
+}

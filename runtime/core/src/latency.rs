@@ -1,0 +1,171 @@
+//! How long things take: histograms that are written without a lock.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Buckets that share a power of two.
+const PER_OCTAVE: u64 = 16;
+const OCTAVE_BITS: u32 = PER_OCTAVE.trailing_zeros();
+const BUCKETS: usize = (PER_OCTAVE as usize) * (65 - OCTAVE_BITS as usize);
+
+/// A histogram of durations, in buckets no wider than 1/16 of what they hold.
+///
+/// # Real-time
+/// Recording allocates nothing, waits for nobody and takes a few atomic additions.
+#[derive(Debug)]
+pub struct Histogram {
+    buckets: Box<[AtomicU64]>,
+    sum_nanos: AtomicU64,
+    min_nanos: AtomicU64,
+    max_nanos: AtomicU64,
+}
+
+/// What a [`Histogram`] held at one instant.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Spread {
+    /// Durations recorded; without any the rest is 0.
+    pub count: u64,
+    /// Shortest.
+    pub min_nanos: u64,
+    /// Mean.
+    pub mean_nanos: u64,
+    /// Half took no longer.
+    pub p50_nanos: u64,
+    /// 90 % took no longer.
+    pub p90_nanos: u64,
+    /// 99 % took no longer.
+    pub p99_nanos: u64,
+    /// 99.9 % took no longer.
+    pub p999_nanos: u64,
+    /// Longest.
+    pub max_nanos: u64,
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Self {
+            buckets: (0..BUCKETS).map(|_| AtomicU64::new(0)).collect(),
+            sum_nanos: AtomicU64::new(0),
+            min_nanos: AtomicU64::new(u64::MAX),
+            max_nanos: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Histogram {
+    /// Records one duration.
+    pub fn record(&self, took: Duration) {
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        if let Some(bucket) = self.buckets.get(place(nanos)) {
+            bucket.fetch_add(1, Ordering::Relaxed);
+        }
+        self.sum_nanos.fetch_add(nanos, Ordering::Relaxed);
+        self.min_nanos.fetch_min(nanos, Ordering::Relaxed);
+        self.max_nanos.fetch_max(nanos, Ordering::Relaxed);
+    }
+
+    /// Reads it. What is recorded meanwhile may be in part of the numbers.
+    pub fn spread(&self) -> Spread {
+        let counts: Vec<u64> = self
+            .buckets
+            .iter()
+            .map(|b| b.load(Ordering::Relaxed))
+            .collect();
+        let count: u64 = counts.iter().sum();
+        if count == 0 {
+            return Spread::default();
+        }
+        let max_nanos = self.max_nanos.load(Ordering::Relaxed);
+        let at = |per_mille: u64| {
+            let rank = (count * per_mille).div_ceil(1000).max(1);
+            let mut seen = 0;
+            let bucket = counts.iter().position(|n| {
+                seen += n;
+                seen >= rank
+            });
+            bucket.map_or(max_nanos, upper_end).min(max_nanos)
+        };
+        Spread {
+            count,
+            min_nanos: self.min_nanos.load(Ordering::Relaxed),
+            mean_nanos: self.sum_nanos.load(Ordering::Relaxed) / count,
+            p50_nanos: at(500),
+            p90_nanos: at(900),
+            p99_nanos: at(990),
+            p999_nanos: at(999),
+            max_nanos,
+        }
+    }
+}
+
+/// The bucket of a duration: its leading 1 and the four bits behind it.
+fn place(nanos: u64) -> usize {
+    if nanos < PER_OCTAVE {
+        return nanos as usize;
+    }
+    let octave = nanos.ilog2() - OCTAVE_BITS;
+    (u64::from(octave) * PER_OCTAVE + (nanos >> octave)) as usize
+}
+
+/// The longest duration of a bucket.
+fn upper_end(bucket: usize) -> u64 {
+    let bucket = bucket as u64;
+    if bucket < 2 * PER_OCTAVE {
+        return bucket;
+    }
+    let octave = bucket / PER_OCTAVE - 1;
+    let next = u128::from(bucket % PER_OCTAVE + PER_OCTAVE + 1) << octave;
+    u64::try_from(next - 1).unwrap_or(u64::MAX)
+}
+
+/// Latencies of one session.
+#[derive(Debug, Default)]
+pub struct Latencies {
+    /// From a whole clip to the start of its inference.
+    pub clip_wait: Histogram,
+    /// Encoder and heads of one clip.
+    pub inference: Histogram,
+    /// From the capture of a clip's newest frame to its event, in real pace.
+    pub event: Histogram,
+    /// Bytes of the clips' blocks made so far.
+    pub clip_bytes: AtomicU64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_duration_lies_in_its_bucket_and_buckets_are_narrow() {
+        let mut nanos = 0_u64;
+        while nanos < u64::MAX / 2 {
+            let bucket = place(nanos);
+            assert!(bucket < BUCKETS, "{nanos}");
+            assert!(nanos <= upper_end(bucket), "{nanos}");
+            assert!(bucket == 0 || upper_end(bucket - 1) < nanos, "{nanos}");
+            assert!(upper_end(bucket) - nanos <= nanos / 16, "{nanos}");
+            nanos += 1 + nanos / 7;
+        }
+        assert!(place(u64::MAX) < BUCKETS);
+    }
+
+    #[test]
+    fn a_thousand_durations_have_their_percentiles() {
+        let histogram = Histogram::default();
+        assert_eq!(histogram.spread(), Spread::default());
+        for micros in 1..=1000 {
+            histogram.record(Duration::from_micros(micros));
+        }
+        let spread = histogram.spread();
+        assert_eq!((spread.count, spread.min_nanos), (1000, 1000));
+        assert_eq!((spread.mean_nanos, spread.max_nanos), (500_500, 1_000_000));
+        for (found, exact) in [
+            (spread.p50_nanos, 500_000),
+            (spread.p90_nanos, 900_000),
+            (spread.p99_nanos, 990_000),
+            (spread.p999_nanos, 999_000),
+        ] {
+            assert!((exact..=exact * 17 / 16).contains(&found), "{found}");
+        }
+    }
+}
