@@ -1,9 +1,10 @@
-//! Set-up and developer commands: `cargo xtask demo | setup | test`.
+//! Set-up and developer commands: `cargo xtask demo | dist | setup | test`.
 
 mod command;
 mod debian;
 mod demo;
 mod digest;
+mod dist;
 mod layout;
 mod lock;
 mod package;
@@ -47,6 +48,7 @@ struct Line {
 enum Task {
     /// Set up, build, and replay a real heart with live estimates on http://127.0.0.1:8787
     Demo(demo::Demo),
+    Dist(dist::Dist),
     /// Do only the set-up: system packages, ONNX Runtime, the demo's cine, the crates
     Setup {
         /// Do not look for Debian packages, and install none
@@ -72,6 +74,7 @@ fn run(task: Task) -> Result<()> {
     let layout = Layout::find()?;
     match task {
         Task::Demo(demo) => demo.run(&layout),
+        Task::Dist(dist) => dist.run(&layout),
         Task::Setup { no_system, tests } => setup::only(&layout, !no_system, tests),
         Task::RuntimeLibs(libs) => libs.run(&layout),
         Task::CheckTensorrt(check) => check.run(&layout),

@@ -1,0 +1,204 @@
+//! `cargo xtask dist`: the library as a vendor installs it.
+
+mod archive;
+mod crates;
+mod elf;
+mod sbom;
+mod tree;
+
+use crate::command::{self, cargo};
+use crate::layout::Layout;
+use anyhow::{Context, Result, bail};
+use archive::{Node, Tree};
+use clap::Args;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tree::{Built, Places};
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Make the C library's delivery: a tar file and a Debian package with headers, wrappers, examples,
+/// conformance kit, licences and a bill of materials
+#[derive(Debug, Args)]
+pub struct Dist {
+    /// Machine to build for, as Rust names it; that of this machine without it
+    #[arg(long)]
+    target: Option<String>,
+    /// Take libechocart.so and libechocart.a from this folder and build nothing
+    #[arg(long, value_name = "FOLDER")]
+    built: Option<PathBuf>,
+    /// Where the files go
+    #[arg(long, value_name = "FOLDER", default_value = "target/dist")]
+    out: PathBuf,
+}
+
+impl Dist {
+    /// Builds, checks and packs.
+    ///
+    /// # Errors
+    /// When a step fails, or the library links or exports what it must not.
+    pub fn run(&self, layout: &Layout) -> Result<()> {
+        let host = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+        let target = self.target.as_deref().unwrap_or(&host);
+        let machine = target.split('-').next().unwrap_or(target);
+        let folder = match &self.built {
+            Some(folder) => layout.root.join(folder),
+            None => self.build(layout)?,
+        };
+        let crates = crates::linked(layout, target)?;
+        let compiler = compiler()?;
+        let tools = elf::Tools::of(machine);
+        let work = tempfile::tempdir().context("cannot make a temporary folder")?;
+        let stripped = |name: &str, how: &str| -> Result<Vec<u8>> {
+            tools.strip(how, &folder.join(name), &work.path().join(name))
+        };
+        let header = header(layout)?;
+        let built = Built {
+            version: VERSION.to_owned(),
+            abi_major: abi_major(&header)?,
+            shared: stripped("libechocart.so", "--strip-unneeded")?,
+            archive: stripped("libechocart.a", "--strip-debug")?,
+            licences: sbom::licences(&crates, &compiler)?,
+        };
+        let soname = format!("libechocart.so.{}", built.abi_major);
+        let elf = tools.look(&work.path().join("libechocart.so"), &soname)?;
+        if let Some(missing) = elf::declared(&header).difference(&elf.exported).next() {
+            bail!("expected every function of echocart.h in the library, found no {missing}");
+        }
+
+        let out = layout.root.join(&self.out);
+        fs::create_dir_all(&out).with_context(|| format!("cannot create ({})", out.display()))?;
+        let pack = |places: Places| -> Result<Tree> {
+            let mut tree = tree::lay_out(layout, &built, places)?;
+            let files: Vec<sbom::Described> = tree
+                .iter()
+                .filter_map(|(path, node)| match node {
+                    Node::File { bytes, .. } => Some((path.as_str(), bytes.as_slice())),
+                    Node::Link(_) => None,
+                })
+                .collect();
+            let bom = sbom::sbom(VERSION, target, &compiler, &crates, &files)?;
+            let share = format!("{}/share/echocart/sbom.cdx.json", places.prefix);
+            let path = share.trim_start_matches('/').to_owned();
+            tree.insert(path, Node::plain(bom));
+            Ok(tree)
+        };
+        let name = format!("echocart-{VERSION}-{machine}-linux");
+        let plain = pack(Places {
+            prefix: "",
+            libraries: "lib",
+        })?;
+        let tar = archive::tar_gz(&format!("{name}/"), &plain)?;
+        let libraries = format!("lib/{machine}-linux-gnu");
+        let installed = pack(Places {
+            prefix: "usr",
+            libraries: &libraries,
+        })?;
+        let debian = debian_machine(machine)?;
+        let deb = deb(&installed, debian, &elf.glibc)?;
+
+        println!("{} crates linked, {}", crates.len(), elf.words());
+        for path in [
+            "lib/libechocart.a",
+            &format!("lib/libechocart.so.{VERSION}"),
+        ] {
+            let bytes = plain.get(path).map_or(0, Node::len);
+            println!("{bytes:>12} bytes {path} (without debugging information)");
+        }
+        write(layout, &out.join(format!("{name}.tar.gz")), &tar)?;
+        write(
+            layout,
+            &out.join(format!("libechocart_{VERSION}_{debian}.deb")),
+            &deb,
+        )
+    }
+
+    fn build(&self, layout: &Layout) -> Result<PathBuf> {
+        let mut build = cargo(layout);
+        build.args([
+            "build",
+            "--release",
+            "--locked",
+            "--package",
+            "echocart-bridge",
+        ]);
+        let mut folder = layout.target();
+        if let Some(target) = &self.target {
+            build.args(["--target", target]);
+            folder.push(target);
+        }
+        command::run(&mut build)?;
+        Ok(folder.join("release"))
+    }
+}
+
+fn write(layout: &Layout, path: &Path, bytes: &[u8]) -> Result<()> {
+    fs::write(path, bytes).with_context(|| format!("cannot write ({})", path.display()))?;
+    let sum = sbom::sha256(bytes);
+    println!(
+        "{:>12} bytes {} sha256 {sum}",
+        bytes.len(),
+        layout.short(path).display()
+    );
+    Ok(())
+}
+
+/// A Debian package: an `ar` file of its version, its control files and its data.
+fn deb(tree: &Tree, machine: &str, glibc: &str) -> Result<Vec<u8>> {
+    let kibibytes: usize = tree.values().map(|node| node.len().div_ceil(1024)).sum();
+    let control = format!(
+        "Package: libechocart\nVersion: {VERSION}\nSection: libs\nPriority: optional\n\
+         Architecture: {machine}\nDepends: libc6 (>= {glibc}), libgcc-s1\n\
+         Maintainer: echocart\nInstalled-Size: {kibibytes}\n\
+         Description: C library of echocart with headers, examples and conformance kit\n \
+         Live B-mode frames in, view label and ejection fraction out. Research software,\n \
+         not a medical device. ONNX Runtime is not part of it.\n"
+    );
+    let start = "#!/bin/sh\nset -e\nldconfig\n";
+    let script = || Node::File {
+        bytes: start.into(),
+        executable: true,
+    };
+    let controls = Tree::from([
+        ("control".to_owned(), Node::plain(control)),
+        ("postinst".to_owned(), script()),
+        ("postrm".to_owned(), script()),
+    ]);
+    archive::ar(&[
+        ("debian-binary", b"2.0\n".to_vec()),
+        ("control.tar.gz", archive::tar_gz("./", &controls)?),
+        ("data.tar.gz", archive::tar_gz("./", tree)?),
+    ])
+}
+
+fn debian_machine(machine: &str) -> Result<&'static str> {
+    match machine {
+        "x86_64" => Ok("amd64"),
+        "aarch64" => Ok("arm64"),
+        other => bail!("expected a target for x86_64 or aarch64, found {other}"),
+    }
+}
+
+/// Release of the compiler, for example `1.92.0`.
+fn compiler() -> Result<String> {
+    let words = crates::output(Command::new("rustc").arg("--version"))?;
+    let release = words.split(' ').nth(1);
+    Ok(release.context("rustc tells no version")?.to_owned())
+}
+
+fn header(layout: &Layout) -> Result<String> {
+    let path = layout.root.join("firmware-bridge/include/echocart.h");
+    fs::read_to_string(&path).with_context(|| format!("cannot read ({})", path.display()))
+}
+
+/// The number in the header's `ECHOCART_ABI_MAJOR`.
+fn abi_major(header: &str) -> Result<u32> {
+    header
+        .lines()
+        .find_map(|line| {
+            let number = line.strip_prefix("#define ECHOCART_ABI_MAJOR ")?;
+            number.trim().parse().ok()
+        })
+        .context("expected ECHOCART_ABI_MAJOR in echocart.h")
+}
