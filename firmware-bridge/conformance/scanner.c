@@ -138,6 +138,7 @@ static int replay(scanner_t *scanner, making_t *making)
             || fread(header, 1, sizeof header, scanner->dump) != sizeof header) {
             return 0;
         }
+        frame->pass += 1;
     }
     frame->width_px = (uint32_t)unsigned_le(header, 4);
     frame->height_px = (uint32_t)unsigned_le(header + 4, 4);

@@ -171,6 +171,21 @@
 // The last frame has gone through the pipeline.
 #define ECHOCART_STATE_SOURCE_ENDED 5
 
+// What the image does has changed: live, frozen, repeating, colour.
+#define ECHOCART_STATE_SCREEN_CHANGED 6
+
+// The degradation ladder moved.
+#define ECHOCART_STATE_LADDER_CHANGED 7
+
+// The source's device went away.
+#define ECHOCART_STATE_SOURCE_LOST 8
+
+// It is there again; the time grid starts anew.
+#define ECHOCART_STATE_SOURCE_BACK 9
+
+// The device's clock was taken up anew; the time grid starts anew.
+#define ECHOCART_STATE_SOURCE_REANCHORED 10
+
 // A value the package may give.
 #define ECHOCART_STATUS_VALUE 1
 

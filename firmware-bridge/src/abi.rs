@@ -117,6 +117,16 @@ pub const ECHOCART_STATE_SECTOR_CHANGED: u32 = 3;
 pub const ECHOCART_STATE_ENGINE_DOWN: u32 = 4;
 /// The last frame has gone through the pipeline.
 pub const ECHOCART_STATE_SOURCE_ENDED: u32 = 5;
+/// What the image does has changed: live, frozen, repeating, colour.
+pub const ECHOCART_STATE_SCREEN_CHANGED: u32 = 6;
+/// The degradation ladder moved.
+pub const ECHOCART_STATE_LADDER_CHANGED: u32 = 7;
+/// The source's device went away.
+pub const ECHOCART_STATE_SOURCE_LOST: u32 = 8;
+/// It is there again; the time grid starts anew.
+pub const ECHOCART_STATE_SOURCE_BACK: u32 = 9;
+/// The device's clock was taken up anew; the time grid starts anew.
+pub const ECHOCART_STATE_SOURCE_REANCHORED: u32 = 10;
 
 /// A value the package may give.
 pub const ECHOCART_STATUS_VALUE: u32 = 1;

@@ -279,6 +279,11 @@ fn state(event: &State) -> echocart_result_t {
         StateKind::SectorChanged => ECHOCART_STATE_SECTOR_CHANGED,
         StateKind::EngineDown => ECHOCART_STATE_ENGINE_DOWN,
         StateKind::SourceEnded => ECHOCART_STATE_SOURCE_ENDED,
+        StateKind::ScreenChanged => ECHOCART_STATE_SCREEN_CHANGED,
+        StateKind::LadderChanged => ECHOCART_STATE_LADDER_CHANGED,
+        StateKind::SourceLost => ECHOCART_STATE_SOURCE_LOST,
+        StateKind::SourceBack => ECHOCART_STATE_SOURCE_BACK,
+        StateKind::SourceReanchored => ECHOCART_STATE_SOURCE_REANCHORED,
     };
     result.at_nanos = event.at_nanos;
     result.detail = chars(&event.detail);

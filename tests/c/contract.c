@@ -26,6 +26,8 @@
 #define TEXT_BYTES 16384
 
 static uint8_t pixels[WIDTH * HEIGHT * 3];
+/* A frame begins anywhere in its first part, so that each shows another picture. */
+static uint8_t noise[4096 + sizeof pixels];
 static const char *package_dir;
 static const char *library_path;
 static const char *folder;
@@ -162,7 +164,7 @@ static echocart_frame_t frame_at(int64_t capture_nanos)
     frame.width_px = WIDTH;
     frame.height_px = HEIGHT;
     frame.row_stride_bytes = WIDTH * 3;
-    frame.pixels = pixels;
+    frame.pixels = noise + ((uint64_t)capture_nanos / 1000 * 2654435761u >> 8) % 4096;
     frame.pixel_bytes = sizeof pixels;
     frame.capture_nanos = capture_nanos;
     return frame;
@@ -922,6 +924,9 @@ int main(int count, char **arguments)
     folder = arguments[3];
     for (at = 0; at < (int)sizeof pixels; at += 1) {
         pixels[at] = (uint8_t)(at * 7 % 251);
+    }
+    for (at = 0; at < (int)sizeof noise; at += 1) {
+        noise[at] = (uint8_t)((uint32_t)at * (uint32_t)at * 2654435761u >> 24);
     }
     without_a_session();
     another_runtime_is_mapped();

@@ -113,7 +113,8 @@ fn running(
 }
 
 fn push(frames: &mut FramePort, number: u64, capture_nanos: i64, exam: u8) {
-    let pixels = [7u8; 32 * 32];
+    let shade = |at: usize| (((at as u64 * 37 + number * 91) * 2_654_435_761) >> 13) as u8;
+    let pixels: [u8; 32 * 32] = std::array::from_fn(shade);
     let frame = echocart_frame_t {
         struct_size: size_of::<echocart_frame_t>() as u32,
         format: ECHOCART_PIXEL_GRAY8,

@@ -3,9 +3,13 @@
 //! Guarantees: every frame taken ends exactly once as used, unused or rejected, or is counted as
 //! in flight; a snapshot's identity holds at every instant because one thread does the counting.
 
-use crate::clip::{BlockPool, Clip, FrameRef, Tubelet, Window, segment};
+mod report;
+mod watch;
+
+use crate::clip::{BlockPool, Clip, FrameRef, Tubelet, Window};
 use crate::clock::{self, Pace};
-use crate::events::{Counters, Event, Exam, Reason, SCHEMA, State, StateKind};
+use crate::decide::Level;
+use crate::events::{Counters, Exam, Reason, StateKind};
 use crate::frame::{FrameMeta, PixelFormat};
 use crate::grid::{Candidate, Grid, Verdict};
 use crate::inference::Context;
@@ -16,14 +20,14 @@ use crate::preprocess::Preprocessor;
 use crate::ring::{FrameConsumer, Queued};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use watch::Watch;
 
 /// Longest sleep without a frame: how soon a stop, a gap or a returned clip is noticed.
 const IDLE: Duration = Duration::from_millis(20);
 /// How long the source may fall silent before the slots it owes are gaps.
 const SILENCE_NANOS: i64 = 500_000_000;
-const COUNTERS_EVERY_NANOS: i64 = 1_000_000_000;
 
 /// The channels between assembler and inference thread.
 pub(crate) struct Handoff {
@@ -31,6 +35,13 @@ pub(crate) struct Handoff {
     /// The same queue from the other end, to take back a clip that a newer one replaces.
     pub superseded: Receiver<Clip>,
     pub returns: Receiver<Clip>,
+}
+
+/// A frame that no slot was decided for yet.
+struct Waiting {
+    queued: Queued,
+    sector: u32,
+    unfit: Option<Reason>,
 }
 
 /// Counters that other threads may read, as of the newest decision.
@@ -53,7 +64,13 @@ pub(crate) struct Assembler {
     window: Window,
     spare_clips: Vec<Clip>,
     verdicts: Vec<Verdict>,
-    waiting: Vec<(Queued, u32)>,
+    /// True while a frame was taken and neither admitted nor refused.
+    at_hand: bool,
+    waiting: Vec<Waiting>,
+    watch: Watch,
+    /// Why the newest frame is unfit, if so.
+    unfit: Option<Reason>,
+    stretch: u64,
     engine_gone: bool,
     open: Option<Tubelet>,
     tubelets: u64,
@@ -95,7 +112,11 @@ impl Assembler {
             window: Window::new(encoder.tubelets()),
             spare_clips: Vec::new(),
             verdicts: Vec::new(),
+            at_hand: false,
             waiting: Vec::new(),
+            watch: Watch::new(),
+            unfit: None,
+            stretch: 0,
             engine_gone: false,
             open: None,
             tubelets: 0,
@@ -121,6 +142,9 @@ impl Assembler {
                 return self.break_off();
             }
             let closed = self.frames.is_closed();
+            while let Some(notice) = self.frames.notice() {
+                self.noticed(notice);
+            }
             if let Some(queued) = self.frames.take() {
                 self.frame(queued);
                 continue;
@@ -137,7 +161,14 @@ impl Assembler {
         }
     }
 
-    fn frame(&mut self, queued: Queued) {
+    fn frame(&mut self, mut queued: Queued) {
+        self.at_hand = true;
+        for notice in std::mem::take(&mut queued.notices) {
+            self.noticed(notice);
+        }
+        if queued.anew {
+            self.anew();
+        }
         if queued.exam.number > self.exam.number {
             self.enter_exam(queued.exam);
         }
@@ -176,15 +207,23 @@ impl Assembler {
             self.lag_nanos = (clock::now_nanos() - capture_nanos).max(0);
         }
         self.ledger.admit(queued.number);
+        self.at_hand = false;
         if changed {
             let detail = format!("frames are now {width_px}x{height_px} {format}");
-            self.state(StateKind::SectorChanged, capture_nanos, detail);
+            self.sector_changed(capture_nanos, detail);
         }
+        let seen = self.watch.look(&queued);
+        let unfit = FrameRef::new(queued.number, &queued.meta).unfit.or(seen);
+        self.screen(unfit, capture_nanos);
         let candidate = Candidate {
             number: queued.number,
             capture_nanos,
         };
-        self.waiting.push((queued, self.sector));
+        self.waiting.push(Waiting {
+            queued,
+            sector: self.sector,
+            unfit,
+        });
         self.grid.frame(candidate, &mut self.verdicts);
         self.obey();
         self.count(capture_nanos);
@@ -194,19 +233,22 @@ impl Assembler {
     fn enter_exam(&mut self, exam: Exam) {
         self.context.newest_exam.begin(exam.number);
         self.ledger.reject_all(Reason::NewExam);
-        for (queued, _) in std::mem::take(&mut self.waiting) {
-            self.frames.give_back(queued.pixels);
+        for waiting in self.waiting.drain(..) {
+            self.frames.give_back(waiting.queued.pixels);
         }
         while let Ok(clip) = self.handoff.superseded.try_recv() {
             self.settle(clip);
         }
         self.restart();
         self.grid = Grid::new(&self.context.manifest.sampling, self.encoder.frames);
+        self.watch.reset();
+        self.unfit = None;
         self.exam = exam;
         self.publish();
     }
 
     fn refuse(&mut self, queued: Queued, reason: Reason) {
+        self.at_hand = false;
         self.ledger.reject(reason);
         self.frames.give_back(queued.pixels);
         self.publish();
@@ -218,14 +260,14 @@ impl Assembler {
         for verdict in verdicts.drain(..) {
             match verdict {
                 Verdict::Passed(candidate) => {
-                    if let Some((queued, _)) = self.waiting_frame(candidate.number) {
-                        self.frames.give_back(queued.pixels);
+                    if let Some(waiting) = self.waiting_frame(candidate.number) {
+                        self.frames.give_back(waiting.queued.pixels);
                     }
                     self.ledger.release(candidate.number);
                 }
                 Verdict::Chosen(candidate) => {
-                    let queued = self.waiting_frame(candidate.number);
-                    self.slot(queued);
+                    let waiting = self.waiting_frame(candidate.number);
+                    self.slot(waiting);
                 }
                 Verdict::Gap => self.slot(None),
                 Verdict::Restarted => self.restart(),
@@ -234,20 +276,28 @@ impl Assembler {
         self.verdicts = verdicts;
     }
 
-    fn waiting_frame(&mut self, number: u64) -> Option<(Queued, u32)> {
-        let at = self.waiting.iter().position(|(q, _)| q.number == number)?;
+    fn waiting_frame(&mut self, number: u64) -> Option<Waiting> {
+        let at = self
+            .waiting
+            .iter()
+            .position(|w| w.queued.number == number)?;
         Some(self.waiting.swap_remove(at))
     }
 
     /// Fills the next slot with a frame or a gap.
-    fn slot(&mut self, queued: Option<(Queued, u32)>) {
+    fn slot(&mut self, waiting: Option<Waiting>) {
         let mut tubelet = self.open.take().unwrap_or_else(|| Tubelet {
             block: self.blocks.take(),
             frames: Vec::with_capacity(self.encoder.tubelet_frames),
             sectors: Vec::with_capacity(self.encoder.tubelet_frames),
         });
         let mut chosen = None;
-        if let Some((queued, sector)) = queued {
+        if let Some(Waiting {
+            queued,
+            sector,
+            unfit,
+        }) = waiting
+        {
             let at = tubelet.frames.len();
             let done = Arc::get_mut(&mut tubelet.block).is_some_and(|block| {
                 let pixels = &queued.pixels;
@@ -257,7 +307,11 @@ impl Assembler {
                 into.is_ok()
             });
             if done {
-                chosen = Some(FrameRef::new(queued.number, &queued.meta));
+                chosen = Some(FrameRef {
+                    unfit,
+                    simulated: queued.source.simulated,
+                    ..FrameRef::new(queued.number, &queued.meta)
+                });
                 tubelet.sectors.push(sector);
             } else {
                 self.ledger
@@ -310,10 +364,14 @@ impl Assembler {
             frames: Vec::with_capacity(self.encoder.frames),
             sector: 0,
             exam: self.exam,
+            stretch: self.stretch,
+            source_fps: None,
             formed: Instant::now(),
             inferred: false,
         });
         clip.exam = self.exam;
+        clip.stretch = self.stretch;
+        clip.source_fps = self.watch.fps();
         clip.formed = Instant::now();
         clip.number = number;
         clip.inferred = false;
@@ -322,19 +380,13 @@ impl Assembler {
         clip.frames.extend(frames);
         let sectors = || self.window.iter().flat_map(|t| t.sectors.iter().copied());
         clip.sector = sectors().next_back().unwrap_or(self.sector);
-        let refused = if self.engine_gone {
-            Some(Reason::EngineDown)
-        } else if self.window.iter().any(Tubelet::has_gap) {
-            Some(Reason::Gap)
-        } else if sectors().any(|s| s != clip.sector) {
-            Some(Reason::SectorChanged)
-        } else {
-            clip.frames.iter().rev().find_map(|f| f.unfit)
-        };
-        if let Some(reason) = refused {
-            let segment = segment(&clip.frames, clip.sector, clip.exam);
-            let refused = self.context.refused(number, reason, segment);
-            self.context.send(&self.outbox, refused);
+        if let Some(reason) = self.reason_against(&clip) {
+            self.refuse_clip(number, reason, clip.segment());
+            self.spare_clips.push(clip);
+            return;
+        }
+        if self.context.effort.level() == Level::LowerRate && !number.is_multiple_of(2) {
+            self.clips_superseded += 1;
             self.spare_clips.push(clip);
             return;
         }
@@ -353,11 +405,7 @@ impl Assembler {
             clip = match self.handoff.clips.try_send(clip) {
                 Ok(()) => break,
                 Err(TrySendError::Disconnected(clip)) => {
-                    let segment = clip.segment();
-                    let refused = self
-                        .context
-                        .refused(clip.number, Reason::EngineDown, segment);
-                    self.context.send(&self.outbox, refused);
+                    self.refuse_clip(clip.number, Reason::EngineDown, clip.segment());
                     self.settle(clip);
                     return;
                 }
@@ -437,63 +485,5 @@ impl Assembler {
             self.ledger.admit(queued.number);
         }
         self.counters()
-    }
-
-    fn counters(&mut self) -> Counters {
-        if self.frames.is_closed() && self.frames.waiting() == 0 {
-            self.frames.settle();
-        }
-        self.publish();
-        let snapshot = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
-        snapshot.clone()
-    }
-
-    fn publish(&self) {
-        let (captured, dropped) = self.frames.counts();
-        let mut to = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
-        to.captured = captured;
-        to.dropped_ring_full = dropped;
-        to.used = self.ledger.used();
-        to.unused = self.ledger.unused();
-        to.in_flight = self.ledger.in_flight();
-        to.clips_superseded = self.clips_superseded;
-        if to.rejected.len() != self.ledger.rejected().len()
-            || to.rejected.values().ne(self.ledger.rejected().values())
-        {
-            to.rejected.clone_from(self.ledger.rejected());
-        }
-    }
-
-    fn count(&mut self, at_nanos: i64) {
-        self.publish();
-        let due = *self
-            .counters_due_nanos
-            .get_or_insert(at_nanos + COUNTERS_EVERY_NANOS);
-        if at_nanos >= due {
-            self.counters_due_nanos = Some(at_nanos + COUNTERS_EVERY_NANOS);
-            self.state(
-                StateKind::Counters,
-                at_nanos,
-                "frames accounted for".to_owned(),
-            );
-        }
-    }
-
-    fn state(&self, state: StateKind, at_nanos: i64, detail: String) {
-        self.publish();
-        let counters = self
-            .snapshot
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        self.outbox.send(Event::State(Box::new(State {
-            schema: SCHEMA,
-            state,
-            at_nanos,
-            detail,
-            degraded: self.context.degraded.clone(),
-            counters: Some(counters),
-            session: None,
-        })));
     }
 }

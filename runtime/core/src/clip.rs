@@ -22,6 +22,8 @@ pub struct FrameRef {
     pub host_frame: Option<u64>,
     /// Why no value may come of it, if so.
     pub unfit: Option<Reason>,
+    /// True when its source is a simulated heart.
+    pub simulated: bool,
 }
 
 impl FrameRef {
@@ -38,6 +40,7 @@ impl FrameRef {
             pass: meta.pass,
             host_frame: meta.host.frame_id,
             unfit,
+            simulated: false,
         }
     }
 }
@@ -55,6 +58,10 @@ pub struct Clip {
     pub sector: u32,
     /// The exam all frames belong to.
     pub exam: Exam,
+    /// Rises with every interruption of what its frames show; readings of two are not combined.
+    pub stretch: u64,
+    /// Frames per second that the source gave around the last frame, as far as is known.
+    pub source_fps: Option<f64>,
     /// When the clip was whole.
     pub formed: Instant,
     /// Set by the inference thread when the encoder has run on it.

@@ -225,17 +225,27 @@ pub struct Exam {
 /// Value of the `view` output.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ViewValue {
-    /// The most probable label.
+    /// The label that the clips so far speak for.
     pub label: String,
-    /// Softmax over the package's labels, in their order.
+    /// Probability of each of the package's labels, in their order: the running mean of the clips'
+    /// softmax.
     pub probabilities: Vec<f32>,
 }
 
 /// Value of the `lvef` output.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LvefValue {
-    /// Ejection fraction in percent, never clamped.
+    /// Ejection fraction in percent, never clamped: the median of `readings`.
     pub percent: f32,
+    /// Times the head was read for it, each from other frames.
+    #[serde(default)]
+    pub readings: u32,
+    /// Of them, those at most five points from the median.
+    #[serde(default)]
+    pub agreeing: u32,
+    /// Highest minus lowest reading, percentage points.
+    #[serde(default)]
+    pub spread: f32,
     /// Where the true value lies as often as the calibration promises. Present exactly when
     /// `calibration` is INSIDE.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -308,8 +318,18 @@ pub enum StateKind {
     Counters,
     /// The geometry of the frames changed; windows were cleared.
     SectorChanged,
+    /// What the image does has changed: live, frozen, repeating, colour.
+    ScreenChanged,
+    /// The degradation ladder moved.
+    LadderChanged,
     /// The engine failed; estimates are withheld.
     EngineDown,
+    /// The source's device went away.
+    SourceLost,
+    /// It is there again; the time grid starts anew.
+    SourceBack,
+    /// The device's clock was taken up anew; the time grid starts anew.
+    SourceReanchored,
     /// The source gave its last frame.
     SourceEnded,
 }
@@ -368,8 +388,11 @@ pub struct Counters {
     pub rejected: BTreeMap<Reason, u64>,
     /// Frames still held, counted from their leases.
     pub in_flight: u64,
-    /// Clips that a newer one replaced before they were inferred.
+    /// Clips that a newer one replaced before they were inferred, or that the ladder left out.
     pub clips_superseded: u64,
+    /// Frames that the source itself lost: they were never handed in and are in no sum.
+    #[serde(default)]
+    pub missed: u64,
 }
 
 /// The last event of a session.

@@ -2,20 +2,29 @@
 
 use crate::clip::Clip;
 use crate::clock::{self, Pace};
+use crate::decide::{ViewDecision, ViewSmoother, gate};
+use crate::effort::{self, Effort};
 use crate::engine::{Engine, EngineError};
 use crate::events::{
-    Estimate, Event, Evidence, Output, Raw, Reason, SCHEMA, Segment, State, StateKind, Status,
+    Estimate, Event, Evidence, LvefValue, Output, Raw, Reason, SCHEMA, Segment, State, StateKind,
+    Status,
 };
 use crate::exam::NewestExam;
 use crate::judge;
 use crate::latency::Latencies;
 use crate::manifest::{Calibration, HeadOutput, LVEF, Manifest, VIEW};
 use crate::outbox::Outbox;
+use crate::readings::{Group, Readings};
 use crossbeam_channel::{Receiver, Sender};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// Clips for which a label must have been shown before an EF is.
+const STEADY_CLIPS: u32 = 2;
+/// Share by which a measured frame rate may be off.
+const FPS_SLACK: f64 = 0.05;
 
 /// What every estimate repeats, and the rules it is made by.
 pub(crate) struct Context {
@@ -31,6 +40,7 @@ pub(crate) struct Context {
     pub max_segment_gap_nanos: i64,
     pub newest_exam: NewestExam,
     pub latencies: Arc<Latencies>,
+    pub effort: Effort,
 }
 
 impl Context {
@@ -44,7 +54,7 @@ impl Context {
             schema: SCHEMA,
             clip,
             provider: self.provider.clone(),
-            degraded: self.degraded.clone(),
+            degraded: self.degraded(),
             package: self.package.clone(),
             config: self.config.clone(),
             sent_nanos: None,
@@ -57,6 +67,27 @@ impl Context {
             },
             signal: Output::quiet(Status::Off),
         }
+    }
+
+    /// Why the numbers are worse or fewer than they could be, in words.
+    pub fn degraded(&self) -> Option<String> {
+        effort::words(self.degraded.as_ref(), self.effort.level())
+    }
+
+    /// Takes a measurement of the load and tells of a step of the ladder.
+    pub fn measure(&self, outbox: &Outbox, busy: f64, failed: bool) {
+        let Some(level) = self.effort.step(busy, failed) else {
+            return;
+        };
+        outbox.send(Event::State(Box::new(State {
+            schema: SCHEMA,
+            state: StateKind::LadderChanged,
+            at_nanos: clock::now_nanos(),
+            detail: format!("the degradation ladder is now at: {level}"),
+            degraded: self.degraded(),
+            counters: None,
+            session: None,
+        })));
     }
 
     /// Stamps an estimate and sends it, unless its exam is over.
@@ -87,7 +118,6 @@ impl Context {
 struct Encoded {
     slot: usize,
     segment: Segment,
-    label: Option<String>,
 }
 
 pub(crate) struct Inference {
@@ -95,6 +125,11 @@ pub(crate) struct Inference {
     engine: Box<dyn Engine>,
     outbox: Outbox,
     encoded: VecDeque<Encoded>,
+    smoother: ViewSmoother,
+    /// Clips in a row that the label shown has been the same for.
+    steady: (Option<usize>, u32),
+    readings: Readings,
+    newest: Option<(Segment, u64)>,
     next_slot: usize,
     down: bool,
     /// After a panic nothing is known of the engine's state: it is not asked again.
@@ -103,11 +138,17 @@ pub(crate) struct Inference {
 
 impl Inference {
     pub fn new(context: Arc<Context>, engine: Box<dyn Engine>, outbox: Outbox) -> Self {
+        let labels = context.manifest.view_labels().len();
+        let smoother = ViewSmoother::new(judge::view_rules(&context.manifest), labels);
         Self {
             context,
             engine,
             outbox,
             encoded: VecDeque::new(),
+            smoother,
+            steady: (None, 0),
+            readings: Readings::default(),
+            newest: None,
             next_slot: 0,
             down: false,
             panicked: false,
@@ -120,6 +161,7 @@ impl Inference {
             let served = catch_unwind(AssertUnwindSafe(|| self.serve(&mut clip)));
             if served.is_err() {
                 self.panicked = true;
+                self.forget();
                 self.report_down(&clip, "the engine panicked");
                 self.refuse(&clip);
             }
@@ -148,8 +190,13 @@ impl Inference {
                 latencies.inference.record(begin.elapsed());
                 self.down = false;
                 self.context.send(&self.outbox, estimate);
+                let busy = clip.formed.elapsed().as_nanos() as f64;
+                let time_nanos = self.context.valid_for_nanos as f64;
+                self.context.measure(&self.outbox, busy / time_nanos, false);
             }
             Err(error) => {
+                self.forget();
+                self.context.measure(&self.outbox, 0.0, true);
                 self.report_down(clip, &error.to_string());
                 self.refuse(clip);
             }
@@ -174,7 +221,7 @@ impl Inference {
             state: StateKind::EngineDown,
             at_nanos: clip.frames.last().map_or(0, |f| f.capture_nanos),
             detail: detail.to_owned(),
-            degraded: self.context.degraded.clone(),
+            degraded: self.context.degraded(),
             counters: None,
             session: None,
         })));
@@ -199,83 +246,162 @@ impl Inference {
         let mut logits = Vec::new();
         self.engine.head(VIEW, &[slot], &mut logits)?;
         finite(VIEW, &logits)?;
+        self.follow(&segment, clip.stretch);
+        let probabilities =
+            judge::softmax(&logits, judge::temperature(context.calibration.as_ref()));
+        self.smoother.push(&probabilities);
+        let label = judge::clip_label(manifest, &probabilities);
+        let label = label.and_then(|at| manifest.view_labels().get(at).cloned());
+        let segment = Segment {
+            view: label,
+            ..segment
+        };
+        let status = judge::worth(
+            manifest.card.trained,
+            clip.frames.iter().all(|f| f.simulated),
+        );
         estimate.view = judge::view(
             manifest,
-            context.calibration.as_ref(),
-            &logits,
+            &self.smoother,
             segment.clone(),
+            status,
             context.valid_for_nanos,
         );
         raw.view = Some(logits);
-        let label = estimate.view.value.as_ref().map(|v| v.label.clone());
-        self.encoded.push_back(Encoded {
-            slot,
-            segment: Segment {
-                view: label.clone(),
-                ..segment.clone()
-            },
-            label,
-        });
+        self.encoded.push_back(Encoded { slot, segment });
         if let Some(head) = manifest.heads.get(LVEF) {
-            estimate.lvef = self.regress(LVEF, head.segments, &head.output, &estimate, &mut raw)?;
+            let outcome = self.regress(clip, head.segments, &head.output, &mut raw)?;
+            estimate.lvef = match outcome {
+                Ok(()) => self.ejection(&head.output, status),
+                Err(reason) => {
+                    let view = self.smoother.decision();
+                    let lost = !matches!(view, ViewDecision::Shown(_));
+                    if lost || reason == Reason::WrongView {
+                        self.readings.clear();
+                    }
+                    Output::withheld(reason, estimate.view.evidence.clone())
+                }
+            };
         }
         estimate.raw = Some(raw);
         Ok(estimate)
     }
 
+    /// Forgets what was said so far where `segment` does not go on from it.
+    fn follow(&mut self, segment: &Segment, stretch: u64) {
+        let goes_on = self.newest.as_ref().is_some_and(|(newest, before)| {
+            let gap_nanos = segment.first_capture_nanos - newest.last_capture_nanos;
+            newest.exam.number == segment.exam.number
+                && newest.sector == segment.sector
+                && *before == stretch
+                && gap_nanos <= self.context.max_segment_gap_nanos
+        });
+        if !goes_on {
+            self.forget();
+        }
+        self.newest = Some((segment.clone(), stretch));
+    }
+
+    fn forget(&mut self) {
+        self.smoother.reset();
+        self.steady = (None, 0);
+        self.readings.clear();
+        self.newest = None;
+    }
+
+    /// Reads the EF from the newest clip, if it may be read.
     fn regress(
         &mut self,
-        name: &str,
+        clip: &Clip,
         segments: usize,
         output: &HeadOutput,
-        estimate: &Estimate,
         raw: &mut Raw,
-    ) -> Result<Output<crate::events::LvefValue>, EngineError> {
+    ) -> Result<Result<(), Reason>, EngineError> {
+        let view = self.smoother.decision();
+        let shown = match view {
+            ViewDecision::Shown(label) => Some(label),
+            _ => None,
+        };
+        self.steady = match self.steady {
+            (label, clips) if label == shown => (label, clips.saturating_add(1)),
+            _ => (shown, 1),
+        };
         let HeadOutput::Regression { required_views, .. } = output else {
-            return Ok(Output::quiet(Status::Off));
+            return Ok(Err(Reason::NotPermitted));
         };
-        let label = match judge::view_gate(required_views, &estimate.view) {
+        let labels = self.context.manifest.view_labels();
+        let known = |label: &String| labels.iter().position(|l| l == label);
+        let accepted: Vec<usize> = required_views.iter().filter_map(known).collect();
+        let label = match gate(None, self.context.effort.level(), view, &accepted) {
             Ok(label) => label,
-            Err(reason) => {
-                return Ok(Output::withheld(reason, estimate.view.evidence.clone()));
-            }
+            Err(reason) => return Ok(Err(reason)),
         };
+        let limits = &self.context.manifest.limits;
+        let tested = limits.min_fps * (1.0 - FPS_SLACK)..=limits.max_fps * (1.0 + FPS_SLACK);
+        if clip.source_fps.is_some_and(|fps| !tested.contains(&fps)) {
+            return Ok(Err(Reason::NotPermitted));
+        }
+        let name = labels.get(label).cloned();
         let Some(newest) = self.encoded.back() else {
-            return Ok(Output::quiet(Status::NotDue));
+            return Ok(Err(Reason::WarmingUp));
         };
+        if newest.segment.view != name {
+            return Ok(Err(Reason::Uncertain));
+        }
         let mut slots = vec![newest.slot];
         let mut evidence = vec![newest.segment.clone()];
         if segments == 2 {
-            let Some(earlier) = self.earlier(newest, &label) else {
-                let evidence = estimate.view.evidence.clone();
-                return Ok(Output::withheld(Reason::WarmingUp, evidence));
+            let Some(earlier) = self.earlier(newest) else {
+                return Ok(Err(Reason::WarmingUp));
             };
             slots.insert(0, earlier.slot);
             evidence.insert(0, earlier.segment.clone());
         }
         let mut z = Vec::new();
-        self.engine.head(name, &slots, &mut z)?;
-        finite(name, &z)?;
-        let judged = judge::regression(
-            &self.context.manifest,
-            self.context.calibration.as_ref(),
-            output,
-            &z,
-            evidence,
-            self.context.valid_for_nanos,
-        );
+        self.engine.head(LVEF, &slots, &mut z)?;
+        finite(LVEF, &z)?;
+        let percent = judge::percent(output, &z);
         raw.lvef = Some(z);
-        Ok(judged)
+        let Some(percent) = percent else {
+            return Ok(Err(Reason::EngineDown));
+        };
+        let group = Group {
+            exam: clip.exam.number,
+            sector: clip.sector,
+            stretch: clip.stretch,
+            view: label,
+        };
+        self.readings.push(group, percent, evidence);
+        Ok(Ok(()))
+    }
+
+    /// The readings so far as one number, once the view has been the same for long enough.
+    fn ejection(&self, output: &HeadOutput, status: Status) -> Output<LvefValue> {
+        let HeadOutput::Regression { range, .. } = output else {
+            return Output::quiet(Status::Off);
+        };
+        let (combined, segments) = self.readings.combine(&judge::ejection_rules(*range));
+        let combined = match self.steady.1 >= STEADY_CLIPS {
+            true => combined,
+            false => Err(Reason::WarmingUp),
+        };
+        judge::ejection(
+            self.context.calibration.as_ref(),
+            combined,
+            segments,
+            status,
+            self.context.valid_for_nanos,
+        )
     }
 
     /// The newest earlier clip that shares no frame with `newest` and belongs with it.
-    fn earlier(&self, newest: &Encoded, label: &str) -> Option<&Encoded> {
+    fn earlier(&self, newest: &Encoded) -> Option<&Encoded> {
         let begin = newest.segment.first_capture_nanos;
         self.encoded.iter().rev().find(|e| {
             e.segment.last_frame < newest.segment.first_frame
                 && begin - e.segment.last_capture_nanos <= self.context.max_segment_gap_nanos
                 && e.segment.sector == newest.segment.sector
-                && e.label.as_deref() == Some(label)
+                && e.segment.view == newest.segment.view
         })
     }
 }

@@ -1,5 +1,6 @@
 //! From raw head outputs to outputs that a person may be shown: pure functions.
 
+use crate::decide::{Combined, EjectionRules, ViewDecision, ViewRules, ViewSmoother};
 use crate::events::{
     Calibrated, Evidence, Interval, LvefValue, Output, Reason, Segment, Status, ViewValue,
 };
@@ -11,20 +12,21 @@ pub fn temperature(calibration: Option<&Calibration>) -> f64 {
     view.map_or(1.0, |v| v.temperature)
 }
 
-/// Softmax of `logits` over `temperature`, computed in f64 with the same operations on every
-/// machine that has the same `exp`.
+/// Softmax of `logits` over `temperature`, computed in f64 by the same operations on every machine.
 pub fn softmax(logits: &[f32], temperature: f64) -> Vec<f32> {
     let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let power = |l: &f32| (f64::from(l - most) / temperature).exp();
+    let power = |l: &f32| libm::exp(f64::from(l - most) / temperature);
     let powers: Vec<f64> = logits.iter().map(power).collect();
     let sum: f64 = powers.iter().sum();
     powers.iter().map(|p| (p / sum) as f32).collect()
 }
 
-fn status(trained: Trained) -> Status {
-    match trained {
-        Trained::Clinical => Status::Value,
-        Trained::Untrained | Trained::Simulated => Status::Demonstration,
+/// What a value of such a package is worth; `simulated` says that all frames are of a simulated
+/// heart.
+pub fn worth(trained: Trained, simulated: bool) -> Status {
+    match (trained, simulated) {
+        (Trained::Clinical, _) | (Trained::Simulated, true) => Status::Value,
+        (Trained::Simulated, false) | (Trained::Untrained, _) => Status::Demonstration,
     }
 }
 
@@ -35,76 +37,91 @@ fn evidence(segments: Vec<Segment>) -> Evidence {
     }
 }
 
-/// Judges the view head's logits for one clip.
-///
-/// WITHHELD: ENGINE_DOWN for a number that is not finite or a wrong count, UNCERTAIN below the
-/// package's threshold.
-pub fn view(
-    manifest: &Manifest,
-    calibration: Option<&Calibration>,
-    logits: &[f32],
-    segment: Segment,
-    valid_for_nanos: i64,
-) -> Output<ViewValue> {
-    let labels = manifest.view_labels();
-    if logits.len() != labels.len() || logits.iter().any(|l| !l.is_finite()) {
-        return Output::withheld(Reason::EngineDown, evidence(vec![segment]));
+/// When a package's view label is shown and given up.
+pub fn view_rules(manifest: &Manifest) -> ViewRules {
+    let threshold = f64::from(manifest.view.threshold);
+    ViewRules {
+        newest_weight: 0.5,
+        enter: threshold,
+        leave: 0.75 * threshold,
+        clips: 1,
     }
-    let probabilities = softmax(logits, temperature(calibration));
-    let mut best = 0;
+}
+
+/// When a package's EF is shown: its own range within that of [`EjectionRules`].
+pub fn ejection_rules(range: [f64; 2]) -> EjectionRules {
+    let rules = EjectionRules::default();
+    let [low, high] = rules.range_percent;
+    EjectionRules {
+        range_percent: [low.max(range[0]), high.min(range[1])],
+        ..rules
+    }
+}
+
+/// Index of the label that one clip speaks for by itself, at the package's threshold.
+pub fn clip_label(manifest: &Manifest, probabilities: &[f32]) -> Option<usize> {
+    let mut best = None;
     for (at, p) in probabilities.iter().enumerate() {
-        if *p > probabilities[best] {
-            best = at;
+        if best.is_none_or(|(_, most)| *p > most) {
+            best = Some((at, *p));
         }
     }
-    if probabilities[best] < manifest.view.threshold {
-        return Output::withheld(Reason::Uncertain, evidence(vec![segment]));
-    }
-    let label = labels[best].clone();
-    let valid_until = segment.last_capture_nanos + valid_for_nanos;
+    let (at, most) = best?;
+    (most >= manifest.view.threshold).then_some(at)
+}
+
+/// The `view` output for what the clips so far say.
+pub fn view(
+    manifest: &Manifest,
+    smoother: &ViewSmoother,
+    segment: Segment,
+    status: Status,
+    valid_for_nanos: i64,
+) -> Output<ViewValue> {
+    let valid_until = segment.last_capture_nanos.saturating_add(valid_for_nanos);
+    let evidence = evidence(vec![segment]);
+    let label = match smoother.decision() {
+        ViewDecision::WarmingUp => return Output::withheld(Reason::WarmingUp, evidence),
+        ViewDecision::Uncertain => return Output::withheld(Reason::Uncertain, evidence),
+        ViewDecision::Shown(label) => manifest.view_labels().get(label).cloned(),
+    };
+    let Some(label) = label else {
+        return Output::withheld(Reason::EngineDown, evidence);
+    };
     Output {
-        status: status(manifest.card.trained),
+        status,
         reason: None,
         value: Some(ViewValue {
-            label: label.clone(),
-            probabilities,
+            label,
+            probabilities: smoother.means().iter().map(|p| *p as f32).collect(),
         }),
-        evidence: evidence(vec![Segment {
-            view: Some(label),
-            ..segment
-        }]),
+        evidence,
         valid_until_nanos: Some(valid_until),
     }
 }
 
-/// Judges a regression head's standardised output.
-///
-/// WITHHELD: ENGINE_DOWN for a number that is not finite, OUT_OF_RANGE outside the package's
-/// range (never clamped). The value has an interval where `calibration` speaks for it.
-pub fn regression(
-    manifest: &Manifest,
+/// EF in percent of a regression head's standardised output, neither clamped nor checked.
+pub fn percent(output: &HeadOutput, raw: &[f32]) -> Option<f64> {
+    match (output, raw) {
+        (HeadOutput::Regression { mean, std, .. }, [z]) => Some(f64::from(*z) * std + mean),
+        _ => None,
+    }
+}
+
+/// The `lvef` output for several readings as one, with an interval where `calibration` speaks for
+/// it.
+pub fn ejection(
     calibration: Option<&Calibration>,
-    output: &HeadOutput,
-    raw: &[f32],
+    combined: Result<Combined, Reason>,
     segments: Vec<Segment>,
+    status: Status,
     valid_for_nanos: i64,
 ) -> Output<LvefValue> {
-    let (
-        HeadOutput::Regression {
-            mean, std, range, ..
-        },
-        [z],
-    ) = (output, raw)
-    else {
-        return Output::withheld(Reason::EngineDown, evidence(segments));
+    let combined = match combined {
+        Ok(combined) => combined,
+        Err(reason) => return Output::withheld(reason, evidence(segments)),
     };
-    let value = f64::from(*z) * std + mean;
-    if !value.is_finite() {
-        return Output::withheld(Reason::EngineDown, evidence(segments));
-    }
-    if value < range[0] || value > range[1] {
-        return Output::withheld(Reason::OutOfRange, evidence(segments));
-    }
+    let value = combined.percent;
     let newest = segments.iter().map(|s| s.last_capture_nanos).max();
     let (calibrated, interval) = match calibration.and_then(|c| c.lvef.as_ref()) {
         None => (Calibrated::None, None),
@@ -112,14 +129,17 @@ pub fn regression(
         Some(_) => (Calibrated::Outside, None),
     };
     Output {
-        status: status(manifest.card.trained),
+        status,
         reason: None,
         value: Some(LvefValue {
             percent: value as f32,
+            readings: u32::try_from(combined.independent).unwrap_or(u32::MAX),
+            agreeing: u32::try_from(combined.agreeing).unwrap_or(u32::MAX),
+            spread: combined.spread as f32,
             interval,
             calibration: calibrated,
         }),
-        valid_until_nanos: newest.map(|n| n + valid_for_nanos),
+        valid_until_nanos: newest.map(|n| n.saturating_add(valid_for_nanos)),
         evidence: evidence(segments),
     }
 }
@@ -141,15 +161,6 @@ fn around(calibration: &LvefCalibration, value: f64) -> Interval {
         low: end(value - calibration.half_width),
         high: end(value + calibration.half_width),
         coverage: calibration.coverage as f32,
-    }
-}
-
-/// Why a head that needs a view may not run on what the view head said, if so.
-pub fn view_gate(required_views: &[String], view: &Output<ViewValue>) -> Result<String, Reason> {
-    match &view.value {
-        Some(value) if required_views.contains(&value.label) => Ok(value.label.clone()),
-        Some(_) => Err(Reason::WrongView),
-        None => Err(view.reason.unwrap_or(Reason::Uncertain)),
     }
 }
 

@@ -4,9 +4,15 @@
 //! frame of the source's size; a full ring is a value and a counter, not an error. One thread
 //! pushes, one thread takes. Not offered: a way to wait for room.
 
+mod pool;
+
+pub use pool::PoolSize;
+
 use crate::events::Exam;
 use crate::exam::NewestExam;
 use crate::frame::{ExamToken, FrameMeta, PixelLayout};
+use crate::source::{Notice, SourceTraits};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use ringbuf::traits::{Consumer, Observer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
 use std::sync::Arc;
@@ -15,6 +21,9 @@ use std::thread::Thread;
 
 /// Buffers beyond the ring's capacity: one being filled, two held by the assembler, one spare.
 const SPARE_BUFFERS: usize = 4;
+
+/// Notices that wait for the assembler; those beyond come with the next frame.
+const NOTICES: usize = 16;
 
 /// Latest capture time, some 146 years: far enough from overflow for every sum of times.
 pub const MAX_CAPTURE_NANOS: i64 = 1 << 62;
@@ -26,27 +35,13 @@ pub(crate) struct Queued {
     pub layout: PixelLayout,
     pub number: u64,
     pub exam: Exam,
-    captured: u64,
-    dropped: u64,
-}
-
-/// Size of the pool of frame buffers.
-#[derive(Debug, Default)]
-pub struct PoolSize {
-    buffers: usize,
-    bytes: AtomicU64,
-}
-
-impl PoolSize {
-    /// Buffers there are.
-    pub fn buffers(&self) -> usize {
-        self.buffers
-    }
-
-    /// Bytes they have now.
-    pub fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
-    }
+    pub source: SourceTraits,
+    /// What the source said before it.
+    pub notices: Vec<Notice>,
+    /// True when its time does not continue that of the frame before.
+    pub anew: bool,
+    pub captured: u64,
+    pub dropped: u64,
 }
 
 #[derive(Default)]
@@ -55,6 +50,7 @@ struct Totals {
     abandoned: AtomicBool,
     captured: AtomicU64,
     dropped: AtomicU64,
+    missed: AtomicU64,
 }
 
 /// What became of a pushed frame.
@@ -114,6 +110,10 @@ pub struct FrameProducer {
     exam: Option<Exam>,
     newest_exam: NewestExam,
     pool: Arc<PoolSize>,
+    source: SourceTraits,
+    notices: Vec<Notice>,
+    notices_now: Sender<Notice>,
+    anew: bool,
 }
 
 /// The assembler's end of the ring.
@@ -123,6 +123,7 @@ pub(crate) struct FrameConsumer {
     totals: Arc<Totals>,
     captured: u64,
     dropped: u64,
+    notices: Receiver<Notice>,
 }
 
 /// A ring of `frames` places with its pool.
@@ -137,6 +138,7 @@ pub(crate) fn frame_ring(
         let _ = free_in.try_push(Vec::new());
     }
     let totals = Arc::new(Totals::default());
+    let (notices_now, notices) = bounded(NOTICES);
     let producer = FrameProducer {
         ring: ring_in,
         free: free_out,
@@ -152,6 +154,10 @@ pub(crate) fn frame_ring(
             buffers: frames + SPARE_BUFFERS,
             bytes: AtomicU64::new(0),
         }),
+        source: SourceTraits::default(),
+        notices: Vec::new(),
+        notices_now,
+        anew: false,
     };
     let consumer = FrameConsumer {
         ring: ring_out,
@@ -159,6 +165,7 @@ pub(crate) fn frame_ring(
         totals,
         captured: 0,
         dropped: 0,
+        notices,
     };
     (producer, consumer)
 }
@@ -331,10 +338,15 @@ impl FrameProducer {
             layout,
             number,
             exam: self.exam.unwrap_or_default(),
+            source: self.source,
+            notices: std::mem::take(&mut self.notices),
+            anew: std::mem::take(&mut self.anew),
             captured: self.captured + 1,
             dropped: self.dropped,
         };
         if let Err(queued) = self.ring.try_push(queued) {
+            self.notices = queued.notices;
+            self.anew = queued.anew;
             self.spare.push(queued.pixels);
             return Pushed::RingFull;
         }
@@ -373,6 +385,33 @@ impl FrameProducer {
         }
         self.enter_exam(meta.host.exam, false);
         Ok(self.enqueue(meta, PixelLayout::packed(&meta), pixels))
+    }
+
+    /// Says what the source of the frames from now on is. Without it they count as those of a
+    /// real, live one.
+    pub fn declare(&mut self, source: SourceTraits) {
+        self.source = source;
+    }
+
+    /// Passes on what the source said. `live` says whether the pipeline learns it at once or, so
+    /// that virtual time stays the same in every run, together with the next frame.
+    pub fn note(&mut self, notice: Notice, live: bool) {
+        if let Notice::Missed { frames } = notice {
+            self.totals.missed.fetch_add(frames, Ordering::Relaxed);
+            return;
+        }
+        self.anew |= matches!(notice, Notice::Back { .. } | Notice::Reanchored);
+        let now = match live {
+            true => self
+                .notices_now
+                .try_send(notice)
+                .map_err(|e| e.into_inner()),
+            false => Err(notice),
+        };
+        self.notices.extend(now.err());
+        if let Some(assembler) = &self.assembler {
+            assembler.unpark();
+        }
     }
 
     /// Frames handed in so far, dropped ones included.
@@ -432,6 +471,16 @@ impl FrameConsumer {
     /// Frames captured and dropped, as of the last frame taken.
     pub fn counts(&self) -> (u64, u64) {
         (self.captured, self.dropped)
+    }
+
+    /// Frames that the source itself lost.
+    pub fn missed(&self) -> u64 {
+        self.totals.missed.load(Ordering::Relaxed)
+    }
+
+    /// The next thing that the source said without a frame.
+    pub fn notice(&self) -> Option<Notice> {
+        self.notices.try_recv().ok()
     }
 
     /// Frames waiting.

@@ -3,6 +3,7 @@
 use crate::assembler::{Assembler, Handoff, Snapshot};
 use crate::clock::Pace;
 use crate::config::CartConfig;
+use crate::effort::Effort;
 use crate::engine::Engine;
 use crate::events::{Counters, Event, SCHEMA, SessionInfo, State, StateKind, Summary};
 use crate::exam::NewestExam;
@@ -98,6 +99,7 @@ impl Session {
             max_segment_gap_nanos: millis(config.pipeline.max_segment_gap_millis),
             newest_exam: NewestExam::default(),
             latencies: Arc::default(),
+            effort: Effort::new(pace),
         });
         let stop = Arc::new(AtomicBool::new(false));
         let (outbox, events) = Outbox::new(config.pipeline.event_queue, pace, stop.clone());
@@ -284,7 +286,8 @@ fn session_info(
                 .to_owned(),
         ),
         Trained::Simulated => banners.push(
-            "Trained on simulated hearts: no clinical meaning. Numbers are a demonstration."
+            "Trained on simulated hearts: no clinical meaning. Numbers of anything but the \
+             simulated heart are a demonstration."
                 .to_owned(),
         ),
         Trained::Clinical => {}

@@ -2,13 +2,10 @@
 
 mod common;
 
-use common::{A4C, Act, Scripted, finish, frames, manifest, push_all};
+use common::{A4C, Act, Scripted, finish, frames, manifest, push_all, start_package};
 use echocart_core::clock::Pace;
-use echocart_core::config::CartConfig;
 use echocart_core::events::{Calibrated, Estimate, Event, Interval, Reason, Status};
 use echocart_core::manifest::{Calibration, Manifest};
-use echocart_core::session::{Session, SessionSetup};
-use echocart_core::signature::Signed;
 
 #[expect(clippy::unwrap_used, reason = "a test helper")]
 fn calibration(temperature: f64, range: [f64; 2]) -> Calibration {
@@ -36,17 +33,8 @@ fn variant() -> String {
 
 #[expect(clippy::unwrap_used, reason = "a test helper")]
 fn last_estimate(manifest: Manifest, act: fn(u64) -> Act) -> Estimate {
-    let mut config = CartConfig::demo().unwrap();
-    config.pipeline.event_queue = 65_536;
-    let setup = SessionSetup {
-        manifest,
-        package: "fixture@000000000000".to_owned(),
-        signed: Signed::No,
-        config,
-        engine: Scripted::engine(act),
-        pace: Pace::Max,
-    };
-    let (session, mut producer, events) = Session::start(setup).unwrap();
+    let engine = Scripted::engine(act);
+    let (session, mut producer, events) = start_package(manifest, engine, Pace::Max, |_| {});
     push_all(&mut producer, frames(20, 125));
     let (_, all) = finish(session, producer, &events);
     let mut estimates = all.into_iter().rev().filter_map(|e| match e {

@@ -9,6 +9,7 @@ use echocart_core::clock::{self, Pace};
 use echocart_core::dump::DumpWriter;
 use echocart_core::frame::FrameMeta;
 use echocart_core::ring::{FrameProducer, PushError, Pushed};
+use echocart_core::source::{Notice, SourceTraits};
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::Path;
@@ -21,6 +22,9 @@ use std::time::{Duration, Instant};
 const NAP: Duration = Duration::from_millis(20);
 /// Pause of the max pace while the ring is full.
 const ROOM: Duration = Duration::from_micros(500);
+
+/// What [`SourceInfo::kind`] says of the simulated heart.
+const PHANTOM: &str = "phantom";
 
 /// A frame dump being written.
 pub type Dump = DumpWriter<BufWriter<File>>;
@@ -134,6 +138,11 @@ impl CaptureSetup {
 
     fn passes(&mut self) -> Result<CaptureEnd, Failure> {
         let info = self.source.describe();
+        let simulated = info.kind == PHANTOM;
+        self.producer.declare(SourceTraits {
+            simulated,
+            loops: self.looped || simulated,
+        });
         let mut stamper = Stamper::new(&info, self.pace);
         let mut pixels = Vec::new();
         let mut offset = 0;
@@ -165,11 +174,17 @@ impl CaptureSetup {
                     return Ok(CaptureEnd::Stopped);
                 }
                 stamper.look(&arrival, &pixels);
+                self.note(Notice::Missed {
+                    frames: arrival.missed,
+                });
                 let meta = FrameMeta {
                     capture_nanos: stamper.capture_nanos(&arrival, offset, due_nanos),
                     pass,
                     ..arrival.meta
                 };
+                if stamper.take_reanchored() {
+                    self.note(Notice::Reanchored);
+                }
                 if !self.hand_over(meta, &mut pixels)? {
                     return Ok(CaptureEnd::Stopped);
                 }
@@ -184,6 +199,10 @@ impl CaptureSetup {
             }
         }
         Ok(CaptureEnd::Ended)
+    }
+
+    fn note(&mut self, notice: Notice) {
+        self.producer.note(notice, self.pace == Pace::Real);
     }
 
     fn is_over(&self, passed_nanos: i64) -> bool {
@@ -207,10 +226,14 @@ impl CaptureSetup {
                 Polled::Frame(arrival) => return Ok(Next::Frame(arrival)),
                 Polled::Ended => return Ok(Next::Ended),
                 Polled::Silent => {}
-                Polled::Lost { why } => say(&format!("lost, {why}")),
+                Polled::Lost { why } => {
+                    say(&format!("lost, {why}"));
+                    self.note(Notice::Lost { why });
+                }
                 Polled::Back { away_nanos } => {
                     stamper.restart();
                     say(&format!("back after {:.1} s", away_nanos as f64 / 1e9));
+                    self.note(Notice::Back { away_nanos });
                 }
             }
             if self.stop.load(Ordering::Relaxed) {

@@ -19,6 +19,7 @@ pub struct Stamper {
     clock: DeviceClock,
     self_test: Option<SelfTest>,
     said_arrival: bool,
+    reanchored: bool,
 }
 
 impl Stamper {
@@ -33,6 +34,7 @@ impl Stamper {
             clock: DeviceClock::default(),
             self_test: (!exact).then(SelfTest::default),
             said_arrival: false,
+            reanchored: false,
         }
     }
 
@@ -88,6 +90,7 @@ impl Stamper {
             Stamped::Device { capture_nanos } => capture_nanos,
             Stamped::Reanchored { capture_nanos } => {
                 say("the device's clock was taken up anew");
+                self.reanchored = true;
                 capture_nanos
             }
             Stamped::Arrival { capture_nanos } => {
@@ -98,6 +101,11 @@ impl Stamper {
             }
             Stamped::Quarantined => NO_TIME_NANOS,
         }
+    }
+
+    /// True once after the device's clock was taken up anew.
+    pub fn take_reanchored(&mut self) -> bool {
+        std::mem::take(&mut self.reanchored)
     }
 
     /// Looks at a frame of the self-test and prints its findings at the end.

@@ -135,7 +135,13 @@ impl Newest {
                     }
                     StateKind::SourceEnded => self.source_ended = Some(text.clone()),
                     StateKind::EngineDown => self.engine_down = Some(text.clone()),
-                    StateKind::Counters | StateKind::SectorChanged => {}
+                    StateKind::Counters
+                    | StateKind::SectorChanged
+                    | StateKind::ScreenChanged
+                    | StateKind::LadderChanged
+                    | StateKind::SourceLost
+                    | StateKind::SourceBack
+                    | StateKind::SourceReanchored => {}
                 }
             }
         }

@@ -1,5 +1,7 @@
 //! How much is computed when the machine cannot keep up.
 
+use std::fmt;
+
 /// What is computed, most first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
@@ -13,6 +15,18 @@ pub enum Level {
     SignalOnly,
     /// Nothing.
     Off,
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full => "full rate",
+            Self::LowerRate => "lower rate",
+            Self::ViewOnly => "view only",
+            Self::SignalOnly => "image signal only",
+            Self::Off => "off",
+        })
+    }
 }
 
 impl Level {

@@ -6,7 +6,7 @@ use crossbeam_channel::Receiver;
 use echocart_core::clock::Pace;
 use echocart_core::config::CartConfig;
 use echocart_core::engine::{Engine, EngineError, EngineInfo};
-use echocart_core::events::{Counters, Event, Summary};
+use echocart_core::events::{Counters, Estimate, Event, Summary};
 use echocart_core::frame::{FrameMeta, PixelFormat};
 use echocart_core::manifest::Manifest;
 use echocart_core::ring::{FrameProducer, Pushed};
@@ -127,11 +127,21 @@ pub fn start(
     pace: Pace,
     edit: impl FnOnce(&mut CartConfig),
 ) -> (Session, FrameProducer, Receiver<Event>) {
+    start_package(manifest(), engine, pace, edit)
+}
+
+/// As [`start`], for a package with this manifest.
+pub fn start_package(
+    manifest: Manifest,
+    engine: Box<dyn Engine>,
+    pace: Pace,
+    edit: impl FnOnce(&mut CartConfig),
+) -> (Session, FrameProducer, Receiver<Event>) {
     let mut config = CartConfig::demo().unwrap();
     config.pipeline.event_queue = 65_536;
     edit(&mut config);
     Session::start(SessionSetup {
-        manifest: manifest(),
+        manifest,
         package: "fixture@000000000000".to_owned(),
         signed: Signed::No,
         config,
@@ -152,11 +162,23 @@ pub fn meta(capture_nanos: i64) -> FrameMeta {
     }
 }
 
+/// A picture of its own for every capture time.
 pub fn fill(meta: &FrameMeta) -> impl FnOnce(&mut Vec<u8>) + use<> {
-    let bytes = meta.frame_bytes();
+    fill_with(meta, (meta.capture_nanos as u64).wrapping_add(1))
+}
+
+/// The picture with this number.
+pub fn fill_with(meta: &FrameMeta, picture: u64) -> impl FnOnce(&mut Vec<u8>) + use<> {
+    let bytes = meta.frame_bytes() as u64;
     move |pixels| {
+        let mut state = picture.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
         pixels.clear();
-        pixels.resize(bytes, 7);
+        pixels.extend((0..bytes).map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 24) as u8
+        }));
     }
 }
 
@@ -188,6 +210,16 @@ pub fn finish(
     let summary = session.stop();
     all.extend(events.try_iter());
     (summary, all)
+}
+
+pub fn estimates(events: &[Event]) -> Vec<&Estimate> {
+    let mut estimates = Vec::new();
+    for event in events {
+        if let Event::Estimate(estimate) = event {
+            estimates.push(estimate.as_ref());
+        }
+    }
+    estimates
 }
 
 #[track_caller]

@@ -1,0 +1,167 @@
+//! What the assembler tells: states, counters, refusals.
+
+use super::Assembler;
+use crate::clip::Clip;
+use crate::clock::Pace;
+use crate::events::{Counters, Event, Reason, SCHEMA, Segment, State, StateKind};
+use crate::grid::Grid;
+use crate::source::Notice;
+use std::sync::PoisonError;
+
+const COUNTERS_EVERY_NANOS: i64 = 1_000_000_000;
+
+impl Assembler {
+    pub(super) fn counters(&mut self) -> Counters {
+        if self.frames.is_closed() && self.frames.waiting() == 0 {
+            self.frames.settle();
+        }
+        self.publish();
+        let snapshot = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
+        snapshot.clone()
+    }
+
+    pub(super) fn publish(&self) {
+        let (captured, dropped) = self.frames.counts();
+        let mut to = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
+        to.captured = captured;
+        to.dropped_ring_full = dropped;
+        to.used = self.ledger.used();
+        to.unused = self.ledger.unused();
+        to.in_flight = self.ledger.in_flight() + u64::from(self.at_hand);
+        to.clips_superseded = self.clips_superseded;
+        to.missed = self.frames.missed();
+        if to.rejected.len() != self.ledger.rejected().len()
+            || to.rejected.values().ne(self.ledger.rejected().values())
+        {
+            to.rejected.clone_from(self.ledger.rejected());
+        }
+    }
+
+    pub(super) fn count(&mut self, at_nanos: i64) {
+        self.publish();
+        let due = *self
+            .counters_due_nanos
+            .get_or_insert(at_nanos + COUNTERS_EVERY_NANOS);
+        if at_nanos >= due {
+            self.counters_due_nanos = Some(at_nanos + COUNTERS_EVERY_NANOS);
+            self.state(
+                StateKind::Counters,
+                at_nanos,
+                "frames accounted for".to_owned(),
+            );
+        }
+    }
+
+    pub(super) fn state(&self, state: StateKind, at_nanos: i64, detail: String) {
+        self.publish();
+        let counters = self
+            .snapshot
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        self.outbox.send(Event::State(Box::new(State {
+            schema: SCHEMA,
+            state,
+            at_nanos,
+            detail,
+            degraded: self.context.degraded(),
+            counters: Some(counters),
+            session: None,
+        })));
+    }
+
+    /// Sends the reason why clip `number` has no value.
+    pub(super) fn refuse_clip(&self, number: u64, reason: Reason, segment: Option<Segment>) {
+        let refused = self.context.refused(number, reason, segment);
+        self.context.send(&self.outbox, refused);
+    }
+
+    /// Blanks every reader at once, without waiting for the next clip.
+    fn announce(&mut self, reason: Reason) {
+        let number = self.clips;
+        self.clips += 1;
+        self.refuse_clip(number, reason, None);
+    }
+
+    /// Takes note of what the screen shows; a change is told at once.
+    pub(super) fn screen(&mut self, now: Option<Reason>, at_nanos: i64) {
+        if now == self.unfit {
+            return;
+        }
+        self.unfit = now;
+        self.stretch += 1;
+        if let Some(reason) = now {
+            self.announce(reason);
+        }
+        let detail = match now {
+            None => "the image is live",
+            Some(Reason::Frozen) => "the image is frozen",
+            Some(Reason::ReviewLoop) => "the image repeats: a stored loop is shown",
+            Some(Reason::ColourOn) => "colour Doppler is on",
+            Some(_) => "the image cannot be used",
+        };
+        self.state(StateKind::ScreenChanged, at_nanos, detail.to_owned());
+    }
+
+    /// A new imaging sector: numbers of the old one go at once.
+    pub(super) fn sector_changed(&mut self, at_nanos: i64, detail: String) {
+        self.watch.reset();
+        self.announce(Reason::SectorChanged);
+        self.state(StateKind::SectorChanged, at_nanos, detail);
+    }
+
+    /// Tells what the source said.
+    pub(super) fn noticed(&mut self, notice: Notice) {
+        let at_nanos = match self.context.pace {
+            Pace::Real => crate::clock::now_nanos(),
+            Pace::Max => self.newest_nanos.unwrap_or(0),
+        };
+        match notice {
+            Notice::Lost { why } => {
+                self.announce(Reason::Gap);
+                self.state(StateKind::SourceLost, at_nanos, why);
+            }
+            Notice::Back { away_nanos } => {
+                let detail = format!("back after {:.1} s", away_nanos as f64 / 1e9);
+                self.state(StateKind::SourceBack, at_nanos, detail);
+            }
+            Notice::Reanchored => {
+                let detail = "the device's clock was taken up anew".to_owned();
+                self.state(StateKind::SourceReanchored, at_nanos, detail);
+            }
+            Notice::Missed { .. } => {}
+        }
+    }
+
+    /// Begins the time grid, the window and the watch anew.
+    pub(super) fn anew(&mut self) {
+        self.grid.finish(&mut self.verdicts);
+        self.obey();
+        self.restart();
+        self.grid = Grid::new(&self.context.manifest.sampling, self.encoder.frames);
+        self.watch.reset();
+        self.stretch += 1;
+    }
+
+    /// Why the clip may not be inferred, if so. While the engine rests the ladder is asked again.
+    pub(super) fn reason_against(&self, clip: &Clip) -> Option<Reason> {
+        let mut sectors = self.window.iter().flat_map(|t| t.sectors.iter());
+        if self.engine_gone {
+            return Some(Reason::EngineDown);
+        }
+        if self.window.iter().any(|t| t.has_gap()) {
+            return Some(Reason::Gap);
+        }
+        if sectors.any(|s| *s != clip.sector) {
+            return Some(Reason::SectorChanged);
+        }
+        if let Some(reason) = clip.frames.iter().rev().find_map(|f| f.unfit) {
+            return Some(reason);
+        }
+        let rests = self.context.effort.rests();
+        if rests.is_some() {
+            self.context.measure(&self.outbox, 0.0, false);
+        }
+        rests
+    }
+}
