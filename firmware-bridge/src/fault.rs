@@ -6,7 +6,7 @@ use echocart_core::golden::GoldenError;
 use echocart_core::package::PackageError;
 use echocart_core::ring::PushError;
 use echocart_core::session::SessionError;
-use echocart_infer::{LibraryError, OpenError, SelectError};
+use echocart_infer::{GateError, LibraryError, OpenError, SelectError};
 use std::borrow::Cow;
 use std::cell::RefCell;
 
@@ -100,6 +100,8 @@ impl From<SelectError> for Fault {
             SelectError::Library(error) => return error.into(),
             SelectError::Open(error) => return error.into(),
             SelectError::NoVariant { .. } => Code::PackageUnsupported,
+            SelectError::Gate(GateError::NotRun { error, .. }) => return (*error).into(),
+            SelectError::Gate(GateError::Wrong { .. }) => Code::SelfTestFailed,
             SelectError::NotInLibrary { .. } | SelectError::NotApproved { .. } => {
                 Code::LibraryUnknown
             }

@@ -173,5 +173,6 @@ fn auto_measures_and_takes_one_that_runs() {
     let detail = report["policy"]["detail"].as_str().unwrap();
     assert!(detail.contains("ms a clip"), "{detail}");
     assert!(detail.contains("CPU fp32 serves: the fastest"), "{detail}");
-    assert!(detail.contains("outputs were not compared"), "{detail}");
+    assert!(detail.contains("passes the gate"), "{detail}");
+    assert!(report["policy"]["gate"].is_string(), "{report}");
 }

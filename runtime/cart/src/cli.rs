@@ -4,6 +4,7 @@ use crate::calibrate::CalibrateArgs;
 use crate::doctor::DoctorArgs;
 use crate::engine::ProbeArgs;
 use crate::evaluate::EvaluateArgs;
+use crate::metrics::LogArgs;
 use crate::package::PackageArgs;
 use crate::quantise::QuantiseArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -107,6 +108,8 @@ pub struct RunArgs {
     /// Without it: the one `cargo xtask setup` put below .echocart/lib.
     #[arg(long, value_name = "FILE")]
     pub library: Option<PathBuf>,
+    #[command(flatten)]
+    pub log: LogArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

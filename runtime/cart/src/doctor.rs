@@ -9,8 +9,8 @@ use echocart_core::config::{CartConfig, Policy};
 use echocart_core::engine::Engine;
 use echocart_core::package::Package;
 use echocart_infer::{
-    Family, PinnedSet, Provider, check_library, family_library_path, has_bf16, has_nvidia_gpu,
-    has_vnni,
+    Assignments, Family, PinnedSet, Provider, check_library, family_library_path, has_bf16,
+    has_nvidia_gpu, has_vnni,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -82,6 +82,10 @@ struct PolicyReport {
     /// What serves, or why nothing does.
     detail: String,
     nodes: BTreeMap<String, usize>,
+    /// The same by graph file.
+    graphs: Assignments,
+    /// How the variant came to pass the parity gate; absent if none did.
+    gate: Option<String>,
     degraded: Option<String>,
     /// False when no package was given, so that no graph was opened.
     graphs_opened: bool,
@@ -200,12 +204,19 @@ fn note(provider: Provider) -> Option<&'static str> {
 
 fn with_package(config: &CartConfig, library: Option<&Path>, package: &Package) -> PolicyReport {
     let mut said = Vec::new();
-    let opened = engine::open(&config.engine, library, package, &mut |line| {
-        said.push(line.to_owned());
+    let auto = config.engine.policy == Policy::Auto;
+    let opened = engine::open_proven(&config.engine, library, package, &mut |line| {
+        if auto {
+            said.push(line.to_owned());
+        }
     });
+    let mut graphs = Assignments::new();
+    let mut gate = None;
     let (serves, detail, info) = match opened {
-        Ok(engine) => {
+        Ok((engine, passed)) => {
             let info = engine.info();
+            graphs.clone_from(engine.assignments());
+            gate = Some(passed.words);
             let detail = format!("{} {} on {}", info.provider, info.variant, info.library);
             (true, detail, info)
         }
@@ -218,6 +229,8 @@ fn with_package(config: &CartConfig, library: Option<&Path>, package: &Package) 
         serves,
         detail: said.join("; "),
         nodes: info.nodes,
+        graphs,
+        gate,
         degraded: info.degraded,
         graphs_opened: serves,
     }
@@ -260,6 +273,8 @@ fn without_package(config: &CartConfig, providers: &[ProviderReport]) -> PolicyR
             |provider| format!("{provider}; no graph was opened, give --package for that"),
         ),
         nodes: BTreeMap::new(),
+        graphs: Assignments::new(),
+        gate: None,
         degraded,
         graphs_opened: false,
     }
@@ -307,6 +322,7 @@ fn words(report: &Report) -> String {
         let nodes: Vec<String> = nodes.map(|(p, n)| format!("{p} {n}")).collect();
         lines.push(format!("graph nodes: {}", nodes.join(", ")));
     }
+    lines.extend(policy.gate.iter().map(|g| format!("gate: {g}")));
     lines.extend(policy.degraded.iter().map(|d| format!("degraded: {d}")));
     lines.join("\n") + "\n"
 }

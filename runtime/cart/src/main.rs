@@ -8,6 +8,7 @@ mod evaluate;
 mod exit;
 mod export;
 mod labelled;
+mod metrics;
 mod package;
 mod parity;
 mod quantise;

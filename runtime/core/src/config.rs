@@ -2,6 +2,7 @@
 
 use crate::signature::PublicKey;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// A cart's configuration. Complete or not loaded: no key has a default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -97,10 +98,26 @@ pub struct PipelineConfig {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ServeConfig {
-    /// Address to listen on. Loopback only in this version.
+    /// Address to listen on. Any other than a loopback address needs `remote`.
     pub address: String,
     /// JPEG quality of the page's image, 1 to 100.
     pub jpeg_quality: u8,
+    /// What readers on other machines need. With it, every reader needs it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remote: Option<RemoteConfig>,
+}
+
+/// A token and TLS, for readers on other machines.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RemoteConfig {
+    /// File with the token that a reader must show, 32 to 256 characters.
+    pub token_file: PathBuf,
+    /// PEM file with the certificate and those above it.
+    pub certificate_file: PathBuf,
+    /// PEM file with the certificate's private key.
+    pub key_file: PathBuf,
 }
 
 /// Why a configuration does not load.
@@ -167,10 +184,12 @@ impl CartConfig {
         range("serve.jpeg_quality", self.serve.jpeg_quality.into(), 1, 100)?;
         self.engine.validate()?;
         let address: Result<std::net::SocketAddr, _> = self.serve.address.parse();
-        if !address.is_ok_and(|a| a.ip().is_loopback()) {
+        let far = self.serve.remote.is_some();
+        if !address.is_ok_and(|a| far || a.ip().is_loopback()) {
             return Err(ConfigError {
                 message: format!(
-                    "serve.address: expected a loopback address and port, found {:?}",
+                    "serve.address: expected a loopback address and port, or any with \
+                     [serve.remote] (token and TLS), found {:?}",
                     self.serve.address
                 ),
             });

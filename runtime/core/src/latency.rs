@@ -64,6 +64,22 @@ impl Histogram {
         self.max_nanos.fetch_max(nanos, Ordering::Relaxed);
     }
 
+    /// How many durations took no longer than each of `ends`, which rise; exact for a power of two
+    /// less one. Then how many there are, and their sum in nanoseconds.
+    pub fn up_to(&self, ends: &[u64]) -> (Vec<u64>, u64, u64) {
+        let mut buckets = self.buckets.iter().enumerate().peekable();
+        let mut seen = 0;
+        let mut counts = Vec::with_capacity(ends.len());
+        for end in ends {
+            while let Some((_, n)) = buckets.next_if(|(at, _)| upper_end(*at) <= *end) {
+                seen += n.load(Ordering::Relaxed);
+            }
+            counts.push(seen);
+        }
+        let rest: u64 = buckets.map(|(_, n)| n.load(Ordering::Relaxed)).sum();
+        (counts, seen + rest, self.sum_nanos.load(Ordering::Relaxed))
+    }
+
     /// Reads it. What is recorded meanwhile may be in part of the numbers.
     pub fn spread(&self) -> Spread {
         let counts: Vec<u64> = self
@@ -159,6 +175,9 @@ mod tests {
         let spread = histogram.spread();
         assert_eq!((spread.count, spread.min_nanos), (1000, 1000));
         assert_eq!((spread.mean_nanos, spread.max_nanos), (500_500, 1_000_000));
+        let (counts, count, sum_nanos) = histogram.up_to(&[1023, (1 << 19) - 1, (1 << 20) - 1]);
+        assert_eq!((counts.as_slice(), count), (&[1, 524, 1000][..], 1000));
+        assert_eq!(sum_nanos, 500_500_000);
         for (found, exact) in [
             (spread.p50_nanos, 500_000),
             (spread.p90_nanos, 900_000),

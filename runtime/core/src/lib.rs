@@ -26,6 +26,7 @@ pub mod latency;
 pub mod ledger;
 pub mod manifest;
 pub mod npz;
+pub mod observer;
 mod outbox;
 pub mod package;
 pub mod preprocess;

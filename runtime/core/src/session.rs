@@ -10,6 +10,7 @@ use crate::exam::NewestExam;
 use crate::inference::{Context, Inference};
 use crate::latency::Latencies;
 use crate::manifest::{Calibration, Manifest, ManifestError, Trained};
+use crate::observer::Observer;
 use crate::outbox::Outbox;
 use crate::preprocess::Preprocessor;
 use crate::ring::{FrameProducer, frame_ring};
@@ -169,6 +170,11 @@ impl Session {
     /// How long things take.
     pub fn latencies(&self) -> Arc<Latencies> {
         self.context.latencies.clone()
+    }
+
+    /// For a monitor that outlives this handle.
+    pub fn observer(&self) -> Observer {
+        Observer::new(self.context.clone(), self.snapshot.clone())
     }
 
     /// Which exam is the newest.

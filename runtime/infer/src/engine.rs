@@ -10,12 +10,15 @@ use echocart_core::manifest::{Encoder, Head, HeadOutput, Manifest, Precision, Sl
 use echocart_core::package::Package;
 use ort::session::Session;
 use ort::value::{Tensor, TensorElementType};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Token slots between the encoder and the heads.
 const SLOTS: usize = 16;
+
+/// Nodes each provider got, by graph file.
+pub type Assignments = BTreeMap<String, BTreeMap<String, usize>>;
 
 /// Name of a head, and number of its segments or its present places (`0+1`).
 type GraphKey = (String, String);
@@ -69,7 +72,7 @@ pub struct OrtEngine {
     variant: String,
     precision: Precision,
     options: EngineOptions,
-    nodes: BTreeMap<String, usize>,
+    nodes: Assignments,
     notes: Vec<String>,
     encoder: Session,
     heads: BTreeMap<GraphKey, Session>,
@@ -205,6 +208,42 @@ impl OrtEngine {
         })
     }
 
+    /// Which provider got how many nodes of each graph that was opened, by the graph's file.
+    pub fn assignments(&self) -> &Assignments {
+        &self.nodes
+    }
+
+    /// Over all graphs.
+    fn all_nodes(&self) -> BTreeMap<String, usize> {
+        let mut all = BTreeMap::new();
+        for (provider, count) in self.nodes.values().flatten() {
+            *all.entry(provider.clone()).or_insert(0) += count;
+        }
+        all
+    }
+
+    pub(crate) fn variant(&self) -> &str {
+        &self.variant
+    }
+
+    pub(crate) fn options(&self) -> &EngineOptions {
+        &self.options
+    }
+
+    pub(crate) fn library(&self) -> &Library {
+        &self.library
+    }
+
+    pub(crate) fn loaded_heads(&self) -> BTreeSet<GraphKey> {
+        self.heads.keys().cloned().collect()
+    }
+
+    /// Drops all tokens, and the head graphs that are not among `kept`.
+    pub(crate) fn forget(&mut self, kept: &BTreeSet<GraphKey>) {
+        self.slots.fill_with(|| None);
+        self.heads.retain(|key, _| kept.contains(key));
+    }
+
     /// Adds why providers before this one do not serve.
     pub(crate) fn noting(mut self, notes: Vec<String>) -> Self {
         self.notes = notes;
@@ -212,7 +251,7 @@ impl OrtEngine {
     }
 
     fn degraded(&self) -> Option<String> {
-        let partly = session::whole(self.options.provider, &self.nodes).err();
+        let partly = session::whole(self.options.provider, &self.all_nodes()).err();
         let notes: Vec<&str> = self
             .notes
             .iter()
@@ -305,16 +344,15 @@ fn graph(
     path: &Path,
     precision: Precision,
     options: &EngineOptions,
-    nodes: &mut BTreeMap<String, usize>,
+    nodes: &mut Assignments,
 ) -> Result<Session, OpenError> {
     let opened = session::open(library, Source::File(path), precision, options);
     let opened: Opened = opened.map_err(|message| OpenError::Graph {
         message,
         path: path.to_owned(),
     })?;
-    for (provider, count) in opened.nodes {
-        *nodes.entry(provider).or_insert(0) += count;
-    }
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    nodes.insert(name.into_owned(), opened.nodes);
     Ok(opened.session)
 }
 
@@ -332,7 +370,7 @@ impl Engine for OrtEngine {
             provider: self.options.provider.to_string(),
             library: self.library.name(),
             variant: self.variant.clone(),
-            nodes: self.nodes.clone(),
+            nodes: self.all_nodes(),
             degraded: self.degraded(),
         }
     }

@@ -5,6 +5,7 @@
 
 mod assignment;
 mod engine;
+mod gate;
 mod graph;
 mod library;
 mod options;
@@ -16,9 +17,12 @@ mod session;
 mod signature;
 mod smoke;
 mod system;
+#[cfg(target_os = "linux")]
+pub mod worker;
 
 pub use echocart_core::graph::{GraphInput, GraphOutput};
-pub use engine::{OpenError, OrtEngine};
+pub use engine::{Assignments, OpenError, OrtEngine};
+pub use gate::{GateError, Passed, Timings, prove};
 pub use graph::{GraphError, GraphSession};
 pub use library::{
     Library, LibraryError, check_library, default_library_path, family_library_path,
@@ -26,6 +30,8 @@ pub use library::{
 pub use options::{Arithmetic, EngineOptions, Fallback, has_bf16, has_vnni};
 pub use pins::{PINNED, PinnedLibrary, PinnedSet};
 pub use provider::{Family, NoProvider, Provider};
-pub use select::{Libraries, SelectError, candidates, choose, library_for, open_configured};
+pub use select::{
+    Libraries, SelectError, candidates, choose, library_for, open_configured, open_proven,
+};
 pub use smoke::smoke;
 pub use system::has_nvidia_gpu;

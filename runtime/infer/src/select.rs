@@ -1,9 +1,11 @@
 //! From the cart's `[engine]` table to an open engine.
 
 use crate::engine::{OpenError, OrtEngine};
+use crate::gate::{self, GateError, Passed};
 use crate::library::{Library, LibraryError, family_library_path};
 use crate::options::{EngineOptions, Fallback};
 use crate::provider::{NoProvider, Provider};
+use crate::system;
 use echocart_core::config::{EngineConfig, Policy};
 use echocart_core::manifest::{Manifest, Measured, Precision, Tokens, Variant};
 use echocart_core::package::Package;
@@ -48,6 +50,12 @@ pub enum SelectError {
         /// The file's name.
         name: String,
     },
+    /// The system lacks what the provider needs.
+    #[error("{message}")]
+    System {
+        /// What, and what to do about it.
+        message: String,
+    },
     /// The package has nothing that the provider may run.
     #[error("package has no variant that {provider} may run: {found} ({path})")]
     NoVariant {
@@ -61,6 +69,9 @@ pub enum SelectError {
     /// The engine does not open.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The engine does not give the package's golden answers.
+    #[error(transparent)]
+    Gate(#[from] GateError),
     /// No provider of the list serves.
     #[error("no provider serves: {tried}")]
     NoneServes {
@@ -72,36 +83,96 @@ pub enum SelectError {
     Auto,
 }
 
-/// Opens what the configuration asks for.
-///
-/// `degrade` serves with the next provider, or with a graph that is only partly on the provider,
-/// and says so in the engine's `info`; every other policy is an error then.
+/// Opens what the configuration asks for and proves it on the golden clips, without a cache.
 ///
 /// # Errors
-/// [`SelectError`] of the first provider under `pinned` and `strict`, of all under `degrade`.
+/// As [`open_proven`].
 pub fn open_configured(
     config: &EngineConfig,
     libraries: Libraries,
     package: &Package,
 ) -> Result<OrtEngine, SelectError> {
+    open_proven(config, libraries, package, None, &mut |_| {}).map(|(engine, _)| engine)
+}
+
+/// Opens what the configuration asks for; it serves only if the parity gate passes it.
+///
+/// `degrade` serves with the next variant or provider, or with a graph that is only partly on the
+/// provider, and says so in the engine's `info`; every other policy is an error then. `cache` is
+/// the folder of earlier proofs; `say` is told what the gate does.
+///
+/// # Errors
+/// [`SelectError`] of the first provider under `pinned` and `strict`, of all under `degrade`.
+pub fn open_proven(
+    config: &EngineConfig,
+    libraries: Libraries,
+    package: &Package,
+    cache: Option<&Path>,
+    say: &mut dyn FnMut(&str),
+) -> Result<(OrtEngine, Passed), SelectError> {
+    let mut providers = Vec::new();
+    for name in &config.providers {
+        providers.push(name.parse::<Provider>()?);
+    }
     match config.policy {
-        Policy::Auto => Err(SelectError::Auto),
-        Policy::Pinned | Policy::Strict => {
-            let first = config.providers.first().map_or("", String::as_str);
-            open_one(config, libraries, package, first.parse()?)
-        }
-        Policy::Degrade => {
-            let mut tried: Vec<String> = Vec::new();
-            for name in &config.providers {
-                match open_one(config, libraries, package, name.parse()?) {
-                    Ok(engine) => return Ok(engine.noting(tried)),
-                    Err(error) if config.providers.len() == 1 => return Err(error),
-                    Err(error) => tried.push(format!("{name} does not serve: {error}")),
-                }
+        Policy::Auto => return Err(SelectError::Auto),
+        Policy::Pinned | Policy::Strict => providers.truncate(1),
+        Policy::Degrade => {}
+    }
+    let mut tried: Vec<(String, SelectError)> = Vec::new();
+    for provider in providers {
+        for variant in in_line(config, package, provider) {
+            let opened = variant.and_then(|variant| {
+                let mut engine = open_one(config, libraries, package, provider, &variant)?;
+                let passed = gate::prove(&mut engine, package, cache, say)?;
+                Ok((engine, passed))
+            });
+            let error = match opened {
+                Ok((engine, passed)) => return Ok((engine.noting(refusals(&tried)), passed)),
+                Err(error) => error,
+            };
+            let of_the_variant = matches!(error, SelectError::Open(_) | SelectError::Gate(_));
+            tried.push((provider.to_string(), error));
+            if !of_the_variant {
+                break;
             }
-            let tried = tried.join("; ");
+        }
+    }
+    match tried.pop() {
+        Some((_, only)) if tried.is_empty() => Err(only),
+        last => {
+            tried.extend(last);
+            let tried = refusals(&tried).join("; ");
             Err(SelectError::NoneServes { tried })
         }
+    }
+}
+
+fn refusals(tried: &[(String, SelectError)]) -> Vec<String> {
+    let words = |(what, error): &(String, SelectError)| format!("{what} does not serve: {error}");
+    tried.iter().map(words).collect()
+}
+
+/// The variants to try on a provider in turn, or why there is none.
+fn in_line(
+    config: &EngineConfig,
+    package: &Package,
+    provider: Provider,
+) -> Vec<Result<String, SelectError>> {
+    if let Some(variant) = &config.variant {
+        return vec![Ok(variant.clone())];
+    }
+    match choose(&package.manifest, provider) {
+        Err(found) => vec![Err(SelectError::NoVariant {
+            provider,
+            found,
+            path: package.dir.clone(),
+        })],
+        Ok(first) if config.policy != Policy::Degrade => vec![Ok(first.to_owned())],
+        Ok(_) => candidates(&package.manifest, provider)
+            .into_iter()
+            .map(|variant| Ok(variant.to_owned()))
+            .collect(),
     }
 }
 
@@ -110,17 +181,8 @@ fn open_one(
     libraries: Libraries,
     package: &Package,
     provider: Provider,
+    variant: &str,
 ) -> Result<OrtEngine, SelectError> {
-    let variant = match &config.variant {
-        Some(variant) => variant.clone(),
-        None => choose(&package.manifest, provider)
-            .map_err(|found| SelectError::NoVariant {
-                provider,
-                found,
-                path: package.dir.clone(),
-            })?
-            .to_owned(),
-    };
     let library = library_for(provider, libraries)?;
     if let Some(approved) = &config.libraries {
         let unlisted = |file: &&crate::PinnedLibrary| !approved.iter().any(|h| h == file.sha256);
@@ -131,11 +193,12 @@ fn open_one(
             });
         }
     }
+    system::needed(provider).map_err(|message| SelectError::System { message })?;
     let mut options = EngineOptions::new(provider, config.intra_op_threads);
     if config.policy == Policy::Degrade {
         options.fallback = Fallback::Tell;
     }
-    Ok(OrtEngine::open_on(&library, package, &variant, options)?)
+    Ok(OrtEngine::open_on(&library, package, variant, options)?)
 }
 
 /// Loads the library for a provider. A process that holds one already serves the CPU provider

@@ -1,4 +1,4 @@
-//! Policy `auto`: measure, then take the fastest. For development: outputs are not compared.
+//! Policy `auto`: take the fastest that passes the parity gate. For development.
 
 use super::probe::{Probe, ProbeArgs, probe};
 use crate::exit::{Because, Cause, Failure};
@@ -52,7 +52,7 @@ pub fn fastest(
         return Err(Failure::text(Cause::Library, text));
     };
     say(&format!(
-        "{provider} {variant} serves: the fastest; outputs were not compared"
+        "{provider} {variant} serves: the fastest that passes the gate"
     ));
     Ok((provider, variant))
 }

@@ -1,37 +1,68 @@
 //! From a configuration to an open engine, and what one provider does here.
 
+mod ages;
 mod auto;
 mod probe;
 
 pub use probe::{Probe, ProbeArgs, probe, report};
 
-use crate::exit::{Because, Cause, Failure};
+use crate::exit::{Cause, Failure};
 use echocart_core::config::{EngineConfig, Policy};
 use echocart_core::engine::EngineInfo;
+use echocart_core::manifest::Manifest;
 use echocart_core::package::Package;
-use echocart_infer::{EngineOptions, Libraries, OrtEngine, SelectError};
-use std::path::Path;
+use echocart_infer::{Libraries, OrtEngine, Passed, SelectError};
+use std::path::{Path, PathBuf};
 
 /// The libraries of `--library`, or those below the working directory.
 pub fn libraries(file: Option<&Path>) -> Libraries<'_> {
     file.map_or(Libraries::Under(Path::new("")), Libraries::File)
 }
 
-/// Opens what the configuration asks for; under `auto` it measures first, and `say` is given what
-/// was measured.
+/// Where proofs of the parity gate are kept: beside the libraries, if that folder is here.
+pub fn proofs() -> Option<PathBuf> {
+    let own = Path::new(".echocart");
+    own.is_dir().then(|| own.join("gate"))
+}
+
+/// Opens what the configuration asks for, as [`open_proven`].
 pub fn open(
     config: &EngineConfig,
     file: Option<&Path>,
     package: &Package,
     say: &mut dyn FnMut(&str),
 ) -> Result<OrtEngine, Failure> {
-    if config.policy != Policy::Auto {
-        return echocart_infer::open_configured(config, libraries(file), package).map_err(failure);
+    open_proven(config, file, package, say).map(|(engine, _)| engine)
+}
+
+/// Opens what the configuration asks for and takes it through the parity gate; under `auto` it
+/// measures first. `say` is given what is measured and done.
+pub fn open_proven(
+    config: &EngineConfig,
+    file: Option<&Path>,
+    package: &Package,
+    say: &mut dyn FnMut(&str),
+) -> Result<(OrtEngine, Passed), Failure> {
+    let mut config = config.clone();
+    if config.policy == Policy::Auto {
+        let (provider, variant) = auto::fastest(&config, file, package, say)?;
+        config.policy = Policy::Strict;
+        config.providers = vec![provider.to_string()];
+        config.variant = Some(variant);
     }
-    let (provider, variant) = auto::fastest(config, file, package, say)?;
-    let library = echocart_infer::library_for(provider, libraries(file)).map_err(failure)?;
-    let options = EngineOptions::new(provider, config.intra_op_threads);
-    OrtEngine::open_on(&library, package, &variant, options).because(Cause::Package)
+    let (libraries, proofs) = (libraries(file), proofs());
+    echocart_infer::open_proven(&config, libraries, package, proofs.as_deref(), say)
+        .map_err(failure)
+}
+
+/// What the gate did and which ages to expect, two lines.
+pub fn start_words(passed: &Passed, manifest: &Manifest) -> String {
+    let mut text = format!("gate: {}\n", passed.words);
+    if let Some(timings) = &passed.timings {
+        let ages = ages::expected(manifest, timings).words();
+        text += &format!("expected evidence age: {ages}\n");
+    }
+    text
 }
 
 /// Exit code of an error: the package's, the configuration's, or the library's.

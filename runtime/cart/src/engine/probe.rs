@@ -1,13 +1,13 @@
 //! `echocart engine-probe`: what one provider does here, in a process of its own, because a
 //! process holds one ONNX Runtime library.
 
-use super::{failure, libraries};
+use super::{failure, libraries, proofs};
 use crate::exit::{Because, Cause, Failure};
 use clap::Args;
 use echocart_core::config::PackageConfig;
 use echocart_core::engine::Engine;
 use echocart_core::package::Package;
-use echocart_infer::{EngineOptions, OrtEngine, Provider, smoke};
+use echocart_infer::{EngineOptions, OrtEngine, Provider, prove, smoke};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,8 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(600);
 const POLL: Duration = Duration::from_millis(5);
 
-/// Without a package: runs the smallest graph. With one: opens the variant and times clips.
+/// Without a package: runs the smallest graph. With one: opens the variant, takes it through the
+/// parity gate and times clips.
 #[derive(Debug, Clone, Args)]
 pub struct ProbeArgs {
     /// Provider.
@@ -89,6 +90,7 @@ fn run(args: &ProbeArgs) -> Result<Probe, Failure> {
     let mut engine =
         OrtEngine::open_on(&library, &package, variant, options).because(Cause::Package)?;
     let open_millis = millis(start.elapsed());
+    prove(&mut engine, &package, proofs().as_deref(), &mut |_| {}).because(Cause::Library)?;
     let block = Arc::new(vec![0.1f32; sizes.tokens_per_tubelet() * sizes.row()]);
     let clip = vec![block; sizes.tubelets()];
     engine.encode(&clip, 0).because(Cause::Library)?;

@@ -2,6 +2,7 @@
 
 use super::status::StatusLine;
 use crate::exit::{Because, Cause, Failure};
+use crate::metrics::{self, Metrics};
 use crate::serve::Hub;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use echocart_core::clock::Pace;
@@ -21,6 +22,20 @@ const TICK: Duration = Duration::from_millis(250);
 pub struct EventsFile {
     writer: BufWriter<File>,
     path: PathBuf,
+}
+
+/// Who else takes events, none of whom ever makes them wait.
+pub struct Readers {
+    pub hub: Hub,
+    pub metrics: Metrics,
+}
+
+impl Readers {
+    fn event(&self, event: &Event) {
+        self.metrics.event(event);
+        metrics::log(event);
+        self.hub.event(event);
+    }
 }
 
 /// Creates the events file, if one is wanted.
@@ -51,14 +66,14 @@ impl EventThread {
     pub fn start(
         receiver: Receiver<Event>,
         file: Option<EventsFile>,
-        hub: Hub,
+        readers: Readers,
         stop: Arc<AtomicBool>,
         pace: Pace,
     ) -> Result<Self, Failure> {
         let thread = std::thread::Builder::new()
             .name("echocart-events".to_owned())
             .spawn(move || {
-                let result = take(&receiver, file, &hub, pace);
+                let result = take(&receiver, file, &readers, pace);
                 if result.is_err() {
                     stop.store(true, Ordering::Relaxed);
                 }
@@ -79,7 +94,7 @@ impl EventThread {
 fn take(
     receiver: &Receiver<Event>,
     mut file: Option<EventsFile>,
-    hub: &Hub,
+    readers: &Readers,
     pace: Pace,
 ) -> Result<(), Failure> {
     let mut status = StatusLine::new(pace);
@@ -89,7 +104,7 @@ fn take(
                 if let Some(file) = &mut file {
                     write(file, &event, pace).map_err(|e| cannot_write(&file.path, &e))?;
                 }
-                hub.event(&event);
+                readers.event(&event);
                 status.event(&event);
                 if matches!(event, Event::Summary(_)) {
                     break;

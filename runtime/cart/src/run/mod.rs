@@ -9,7 +9,8 @@ mod status;
 use crate::cli::{PaceArg, RunArgs};
 use crate::engine;
 use crate::exit::{Because, Cause, Failure};
-use crate::serve::{self, Hub, ImageFeed};
+use crate::metrics::Metrics;
+use crate::serve::{self, Hub, ImageFeed, Serving};
 use capture::{Capture, CaptureEnd, CaptureSetup};
 use echocart_capture::OpenOptions;
 use echocart_core::clock::{self, Pace};
@@ -18,7 +19,7 @@ use echocart_core::engine::Engine;
 use echocart_core::package::Package;
 use echocart_core::session::{Session, SessionSetup};
 use echocart_infer::{Library, default_library_path};
-use events::EventThread;
+use events::{EventThread, Readers};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
@@ -35,6 +36,7 @@ const LAST_CHANCE: Duration = Duration::from_millis(900);
 
 /// Runs until the source ends, the time is up or the user stops it.
 pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
+    args.log.start();
     let stop = stop_flag()?;
     refuse_same_file(args)?;
     let config = config(args.config.as_deref())?;
@@ -45,9 +47,10 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     };
     let source = echocart_capture::open(&args.source, &options).because(Cause::Source)?;
     let say = &mut |line: &str| {
-        let _ = writeln!(std::io::stdout(), "auto: {line}");
+        let _ = writeln!(std::io::stdout(), "engine: {line}");
     };
-    let engine = engine::open(&config.engine, args.library.as_deref(), &package, say)?;
+    let library = args.library.as_deref();
+    let (engine, passed) = engine::open_proven(&config.engine, library, &package, say)?;
     let events_file = events::create(args.events.as_deref())?;
     let dump = capture::create_dump(args.dump_frames.as_deref())?;
 
@@ -57,9 +60,15 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     };
     capture::refuse_live(&source.describe(), pace, args.looped)?;
     let hub = Hub::new();
+    let metrics = Metrics::default();
+    let serving = Serving {
+        address: config.serve.address.clone(),
+        remote: config.serve.remote.clone(),
+        metrics: metrics.clone(),
+    };
     let served = !args.headless && pace == Pace::Real;
     let server = served
-        .then(|| serve::start(&config.serve.address, hub.clone(), clock::now_nanos))
+        .then(|| serve::start(&serving, hub.clone(), clock::now_nanos))
         .transpose()
         .because(Cause::Usage)?;
     let feed = served
@@ -83,8 +92,9 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
         package.signed,
         engine::words(&engine_info)
     );
+    lines += &engine::start_words(&passed, &package.manifest);
     match &server {
-        Some(server) => lines += &format!("page: http://{}\n", server.local_address()),
+        Some(server) => lines += &format!("page: {}\n", server.url()),
         None if !args.headless => lines += "page: none with --pace max\n",
         None => {}
     }
@@ -93,6 +103,12 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
         .write_all(lines.as_bytes())
         .and_then(|()| stdout.flush());
 
+    let shown = serde_json::to_string(&config).unwrap_or_default();
+    tracing::info!(
+        hash = config.hash12(),
+        config = shown,
+        "effective configuration"
+    );
     let setup = SessionSetup {
         package: package.name(),
         signed: package.signed,
@@ -102,7 +118,9 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
         pace,
     };
     let (mut session, producer, receiver) = Session::start(setup).because(Cause::Other)?;
-    let events = EventThread::start(receiver, events_file, hub, stop.clone(), pace)?;
+    metrics.observe(session.observer());
+    let readers = Readers { hub, metrics };
+    let events = EventThread::start(receiver, events_file, readers, stop.clone(), pace)?;
     let capture = Capture::start(CaptureSetup {
         source,
         producer,

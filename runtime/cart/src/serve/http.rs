@@ -1,18 +1,21 @@
-//! Routes: four embedded files and the WebSocket, each with headers that allow nothing else.
+//! Routes: embedded files, the WebSocket and what a monitor asks, each with headers that allow nothing else.
 
-use super::{Hub, client, guard};
+use super::guard::Guard;
+use super::tls::{Client, Gate};
+use super::{Hub, client, health, login};
+use crate::metrics::Metrics;
 use axum::Router;
 use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::StatusCode;
 use axum::http::header::{self, HeaderName, HeaderValue};
-use axum::http::{HeaderMap, StatusCode};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::serve::ListenerExt;
 use std::fmt;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
 
 const MAX_CLIENTS: u32 = 16;
 const MAX_MESSAGE_FROM_CLIENT_BYTES: usize = 256;
@@ -40,6 +43,8 @@ pub(super) struct AppState {
     pub(super) hub: Hub,
     pub(super) clock: Arc<dyn Fn() -> i64 + Send + Sync>,
     pub(super) stop: watch::Receiver<bool>,
+    pub(super) guard: Arc<Guard>,
+    pub(super) metrics: Metrics,
     places: Arc<Semaphore>,
 }
 
@@ -54,11 +59,15 @@ impl AppState {
         hub: Hub,
         clock: impl Fn() -> i64 + Send + Sync + 'static,
         stop: watch::Receiver<bool>,
+        guard: Guard,
+        metrics: Metrics,
     ) -> Self {
         Self {
             hub,
             clock: Arc::new(clock),
             stop,
+            guard: Arc::new(guard),
+            metrics,
             places: Arc::new(Semaphore::new(MAX_CLIENTS as usize)),
         }
     }
@@ -72,35 +81,30 @@ impl AppState {
 /// Accepts connections until dropped.
 pub(super) async fn answer(
     listener: std::net::TcpListener,
+    tls: Option<TlsAcceptor>,
     state: AppState,
 ) -> Result<(), std::io::Error> {
-    let listener = tokio::net::TcpListener::from_std(listener)?.tap_io(|connection| {
-        let _ = connection.set_nodelay(true);
-    });
-    axum::serve(listener, routes(state)).await
+    let gate = Gate::open(listener, tls)?;
+    let service = routes(state).into_make_service_with_connect_info::<Client>();
+    axum::serve(gate, service).await
 }
 
 fn routes(state: AppState) -> Router {
-    let mut router = Router::new().route("/ws", get(upgrade));
+    let mut router = Router::new()
+        .route("/ws", get(upgrade))
+        .merge(health::routes())
+        .merge(login::routes());
     for (path, content_type, text) in FILES {
         let file = move || async move { ([(header::CONTENT_TYPE, content_type)], text) };
         router = router.route(path, get(file));
     }
     router
         .fallback(|| async { (StatusCode::NOT_FOUND, "no such page\n") })
+        .layer(from_fn_with_state(state.clone(), guarded))
         .with_state(state)
-        .layer(from_fn(guarded))
 }
 
-async fn upgrade(
-    State(state): State<AppState>,
-    headers: HeaderMap,
-    upgrade: WebSocketUpgrade,
-) -> Response {
-    let allowed = guard::loopback_host(&headers).and_then(|host| guard::own_origin(&headers, host));
-    if let Err(refusal) = allowed {
-        return refusal.into_response();
-    }
+async fn upgrade(State(state): State<AppState>, upgrade: WebSocketUpgrade) -> Response {
     let Ok(place) = state.places.clone().try_acquire_owned() else {
         return (StatusCode::SERVICE_UNAVAILABLE, "too many readers\n").into_response();
     };
@@ -113,15 +117,29 @@ async fn upgrade(
         })
 }
 
-async fn guarded(request: Request, next: Next) -> Response {
-    let host = match guard::loopback_host(request.headers()) {
+async fn guarded(
+    State(state): State<AppState>,
+    ConnectInfo(Client(client)): ConnectInfo<Client>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let headers = request.headers();
+    let host = match state.guard.admit(headers, client.ip()) {
         Ok(host) => host.to_owned(),
         Err(refusal) => return refusal.into_response(),
     };
-    let mut response = next.run(request).await;
+    let path = request.uri().path();
+    let mut response = match state.guard.authorise(headers, client.ip()) {
+        Err(refusal) if !login::is_open(path) => login::ask(refusal, path),
+        _ => next.run(request).await,
+    };
+    let (scheme, forms) = match state.guard.is_remote() {
+        true => ("wss", "'self'"),
+        false => ("ws", "'none'"),
+    };
     let policy = format!(
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; \
-         connect-src 'self' ws://{host}; base-uri 'none'; form-action 'none'; \
+         connect-src 'self' {scheme}://{host}; base-uri 'none'; form-action {forms}; \
          frame-ancestors 'none'"
     );
     let headers = response.headers_mut();

@@ -15,19 +15,28 @@
 mod client;
 mod feed;
 mod guard;
+mod guard_rate;
+mod health;
 mod http;
 mod hub;
+mod login;
 #[cfg(test)]
 mod tests;
+mod tls;
+mod token;
 
 pub use feed::ImageFeed;
 pub use hub::Hub;
 
+use crate::metrics::Metrics;
+use echocart_core::config::RemoteConfig as Remote;
 use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 
 const FAREWELL_LIMIT: Duration = Duration::from_millis(200);
 const SHUTDOWN_LIMIT: Duration = Duration::from_millis(100);
@@ -36,8 +45,11 @@ const SHUTDOWN_LIMIT: Duration = Duration::from_millis(100);
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServeError {
-    /// The address is not a loopback address with a port.
-    #[error("`serve.address`: expected a loopback address and port, found {address:?}")]
+    /// The address is no address with a port, or not a loopback address without token and TLS.
+    #[error(
+        "`serve.address`: expected a loopback address and port, or any with [serve.remote] (token \
+         and TLS), found {address:?}"
+    )]
     Address {
         /// As configured.
         address: String,
@@ -59,6 +71,16 @@ pub enum ServeError {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// Token, certificate or key cannot be used.
+    #[error("`serve.remote.{key}`: {message} ({path})")]
+    Remote {
+        /// Key of the configuration.
+        key: &'static str,
+        /// What, expected and found.
+        message: String,
+        /// The file.
+        path: PathBuf,
+    },
     /// The system gives no thread or no event loop.
     #[error("cannot start the page's thread: {source}")]
     Thread {
@@ -67,10 +89,32 @@ pub enum ServeError {
     },
 }
 
+impl ServeError {
+    fn remote(key: &'static str, message: String, path: &Path) -> Self {
+        Self::Remote {
+            key,
+            message,
+            path: path.to_owned(),
+        }
+    }
+}
+
+/// Where the page is served, to whom, and what a monitor is told.
+#[derive(Debug, Clone, Default)]
+pub struct Serving {
+    /// Address and port.
+    pub address: String,
+    /// Token and TLS; without them only this machine is served.
+    pub remote: Option<Remote>,
+    /// For `/metrics`, `/healthz` and `/readyz`.
+    pub metrics: Metrics,
+}
+
 /// A running page. Ends when stopped or dropped.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
+    secure: bool,
     stopped: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -79,6 +123,12 @@ impl Server {
     /// Where the page is: the configured address, with the port the system chose for port 0.
     pub fn local_address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where a browser finds it.
+    pub fn url(&self) -> String {
+        let scheme = if self.secure { "https" } else { "http" };
+        format!("{scheme}://{}", self.local_address())
     }
 
     /// Sends every reader what is queued, closes the connections and ends the thread.
@@ -99,7 +149,7 @@ impl Drop for Server {
     }
 }
 
-/// Serves the page at `address` from a thread of its own. `clock` gives the session's time.
+/// Serves the page from a thread of its own. `clock` gives the session's time.
 ///
 /// # Units
 /// `clock` returns nanoseconds on the clock that stamps frames and events.
@@ -107,17 +157,24 @@ impl Drop for Server {
 /// # Errors
 /// [`ServeError`]; nothing is then left running.
 pub fn start(
-    address: &str,
+    serving: &Serving,
     hub: Hub,
     clock: impl Fn() -> i64 + Send + Sync + 'static,
 ) -> Result<Server, ServeError> {
+    let Serving {
+        address,
+        remote,
+        metrics,
+    } = serving;
     let wanted: SocketAddr = address
         .parse()
         .ok()
-        .filter(|a: &SocketAddr| a.ip().is_loopback())
+        .filter(|a: &SocketAddr| remote.is_some() || a.ip().is_loopback())
         .ok_or_else(|| ServeError::Address {
             address: address.to_owned(),
         })?;
+    let guard = guard::Guard::new(remote.as_ref())?;
+    let tls = remote.as_ref().map(tls::acceptor).transpose()?;
     let bind = |source: std::io::Error| match source.kind() {
         std::io::ErrorKind::AddrInUse => ServeError::InUse { address: wanted },
         _ => ServeError::Bind {
@@ -136,23 +193,24 @@ pub fn start(
         .build()
         .map_err(|source| ServeError::Thread { source })?;
     let (stopped, stop) = watch::channel(false);
-    let state = http::AppState::new(hub, clock, stop);
+    let state = http::AppState::new(hub, clock, stop, guard, metrics.clone());
     let thread = std::thread::Builder::new()
         .name("serve".to_owned())
-        .spawn(move || serve(runtime, listener, state))
+        .spawn(move || serve(runtime, listener, tls, state))
         .map_err(|source| ServeError::Thread { source })?;
     Ok(Server {
         address: bound,
+        secure: remote.is_some(),
         stopped,
         thread: Some(thread),
     })
 }
 
-fn serve(runtime: Runtime, listener: TcpListener, state: http::AppState) {
+fn serve(runtime: Runtime, listener: TcpListener, tls: Option<TlsAcceptor>, state: http::AppState) {
     let mut stop = state.stop.clone();
     runtime.block_on(async {
         tokio::select! {
-            _ = http::answer(listener, state.clone()) => {}
+            _ = http::answer(listener, tls, state.clone()) => {}
             _ = stop.wait_for(|stopped| *stopped) => {}
         }
         let _ = tokio::time::timeout(FAREWELL_LIMIT, state.all_clients_gone()).await;

@@ -2,7 +2,7 @@
 
 mod reader;
 
-use super::{Hub, ImageFeed, ServeError, Server, start};
+use super::{Hub, ImageFeed, ServeError, Server, Serving, start};
 use echocart_core::events::{Counters, Event, Reason, State, StateKind, Summary};
 use echocart_core::frame::{FrameMeta, PixelFormat};
 use reader::{Message, Reader, request};
@@ -10,9 +10,16 @@ use std::collections::BTreeMap;
 
 const NOW_NANOS: i64 = 77_000_000_005;
 
+fn at(address: &str) -> Serving {
+    Serving {
+        address: address.to_owned(),
+        ..Serving::default()
+    }
+}
+
 fn serve() -> (Hub, Server) {
     let hub = Hub::new();
-    let server = start("127.0.0.1:0", hub.clone(), || NOW_NANOS).unwrap();
+    let server = start(&at("127.0.0.1:0"), hub.clone(), || NOW_NANOS).unwrap();
     (hub, server)
 }
 
@@ -119,7 +126,7 @@ fn a_page_of_another_origin_gets_no_events() {
 fn a_port_in_use_names_the_address_and_the_key() {
     let (hub, server) = serve();
     let address = server.local_address().to_string();
-    let error = start(&address, hub, || 0).unwrap_err();
+    let error = start(&at(&address), hub, || 0).unwrap_err();
     assert!(matches!(error, ServeError::InUse { .. }), "{error:?}");
     let text = error.to_string();
     assert!(
@@ -132,7 +139,7 @@ fn a_port_in_use_names_the_address_and_the_key() {
 #[test]
 fn only_loopback_addresses_are_served() {
     for address in ["0.0.0.0:0", "192.0.2.1:80", "localhost", "8787", ""] {
-        let error = start(address, Hub::new(), || 0).unwrap_err();
+        let error = start(&at(address), Hub::new(), || 0).unwrap_err();
         assert!(
             matches!(error, ServeError::Address { .. }),
             "{address}: {error:?}"

@@ -1,0 +1,208 @@
+//! `echocart-train`: renders clips, trains an encoder on them, fits its probes.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+use echocart_train::cache::{self, Clips, Split};
+use echocart_train::net::predictor::PredictorSize;
+use echocart_train::net::vit::Size;
+use echocart_train::pretrain::{Settings, pretrain};
+use echocart_train::probing::{Probing, probe};
+
+/// Trains a small EchoJEPA and its probes on simulated hearts. No clinical meaning.
+#[derive(Debug, Parser)]
+#[command(name = "echocart-train", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Renders the clips of every split into a cache; goes on where an earlier run ended.
+    Render(RenderArgs),
+    /// Trains the encoder on the cache; goes on where an earlier run ended.
+    Pretrain(PretrainArgs),
+    /// Fits the probes on frozen features and says what they reach on new hearts.
+    Probe(ProbeArgs),
+}
+
+#[derive(Debug, Args)]
+struct RenderArgs {
+    /// Folder of the cache.
+    #[arg(long, value_name = "DIR")]
+    cache: PathBuf,
+    /// Clips to train on.
+    #[arg(long, default_value_t = 6000)]
+    train: usize,
+    /// Clips to choose settings on.
+    #[arg(long, default_value_t = 600)]
+    validation: usize,
+    /// Clips to fit intervals on.
+    #[arg(long, default_value_t = 2000)]
+    calibration: usize,
+    /// Clips to test on.
+    #[arg(long, default_value_t = 2000)]
+    test: usize,
+    /// Threads.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
+    threads: u8,
+}
+
+#[derive(Debug, Args)]
+struct PretrainArgs {
+    /// Folder of the cache.
+    #[arg(long, value_name = "DIR")]
+    cache: PathBuf,
+    /// Folder of the training: settings, checkpoint, encoder, log and plot.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Clips to train on: the first ones of the split.
+    #[arg(long, default_value_t = 6000)]
+    clips: usize,
+    /// Steps.
+    #[arg(long, default_value_t = 6000)]
+    steps: usize,
+    /// Clips a step.
+    #[arg(long, default_value_t = 32)]
+    batch: usize,
+    /// Highest learning rate.
+    #[arg(long, default_value_t = 1e-3)]
+    rate: f32,
+    /// Token width.
+    #[arg(long, default_value_t = 192)]
+    dim: usize,
+    /// Blocks.
+    #[arg(long, default_value_t = 6)]
+    depth: usize,
+    /// Attention heads.
+    #[arg(long, default_value_t = 3)]
+    heads: usize,
+    /// The teacher's momentum at the first step; it ends at 0.9995.
+    #[arg(long, default_value_t = 0.99)]
+    momentum: f32,
+    /// Steps between two lines of the log, each with a checkpoint.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    every: u32,
+    /// Seed.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Threads.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
+    threads: u8,
+}
+
+impl PretrainArgs {
+    fn settings(&self) -> Settings {
+        Settings {
+            encoder: Size {
+                side_px: 112,
+                dim: self.dim,
+                depth: self.depth,
+                heads: self.heads,
+            },
+            predictor: PredictorSize {
+                dim: 64,
+                depth: 2,
+                heads: 2,
+            },
+            steps: self.steps,
+            batch: self.batch,
+            rate: self.rate,
+            warmup: self.steps / 10,
+            decay: 0.04,
+            momentum: [self.momentum, 0.9995],
+            least_area: 0.5,
+            seed: self.seed,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+struct ProbeArgs {
+    /// Folder of the cache.
+    #[arg(long, value_name = "DIR")]
+    cache: PathBuf,
+    /// Folder of the training.
+    #[arg(long, value_name = "DIR")]
+    training: PathBuf,
+    /// Folder for the probes and report.json.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Takes the encoder as it was before training, to compare with.
+    #[arg(long)]
+    random_encoder: bool,
+    /// Passes over the clips.
+    #[arg(long, default_value_t = 15)]
+    epochs: usize,
+    /// Attention heads of the probes; the recipe must say the same.
+    #[arg(long, default_value_t = 2)]
+    heads: usize,
+    /// Most clips of a split.
+    #[arg(long, default_value_t = 6000)]
+    clips: usize,
+    /// Seed.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Threads.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
+    threads: u8,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => {
+            eprintln!("stopped; the same command goes on from here");
+            ExitCode::from(130)
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<bool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, 130, stop.clone())?;
+        signal_hook::flag::register(signal, stop.clone())?;
+    }
+    match cli.command {
+        Command::Render(args) => {
+            let counts = [args.train, args.validation, args.calibration, args.test];
+            for part in Split::ALL.into_iter().zip(counts) {
+                if !cache::fill(&args.cache, part, args.threads.into(), &stop)? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        }
+        Command::Pretrain(args) => {
+            let clips = Clips::open(&args.cache, Split::Train, args.clips)?;
+            let pace = (args.every as usize, args.threads.into());
+            Ok(pretrain(args.settings(), &clips, &args.out, pace, &stop)?)
+        }
+        Command::Probe(args) => {
+            let plan = Probing {
+                epochs: args.epochs,
+                heads: args.heads,
+                seed: args.seed,
+                threads: args.threads.into(),
+                random_encoder: args.random_encoder,
+                most: args.clips,
+            };
+            let report = probe(&args.cache, (&args.training, &args.out), plan, &stop)?;
+            if let Some(report) = &report {
+                println!("{}", serde_json::to_string_pretty(report)?);
+            }
+            Ok(report.is_some())
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! Pretraining: steps, checkpoints, a log, and a watch for collapse.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use echocart_phantom::Random;
+use serde::{Deserialize, Serialize};
+
+use crate::augment::{Crop, cut};
+use crate::cache::Clips;
+use crate::collapse::{Spread, spread};
+use crate::jepa::{Example, Jepa, follow, masks};
+use crate::net::attention::Tokens;
+use crate::net::predictor::PredictorSize;
+use crate::net::vit::{PATCH, Size, patches};
+use crate::optimiser::{AdamW, rate};
+use crate::store::{Stored, Tensor, Width, tensors, write};
+use crate::{TrainError, encoder_file, parallel, plot, progress, render};
+
+const CHECKPOINT: &str = "checkpoint.safetensors";
+const LOG: &str = "log.jsonl";
+const STEP: &str = "progress.step";
+const STUDENT: &str = "student.";
+const TEACHER: &str = "teacher.";
+const MOMENTS: [&str; 2] = ["first.", "second."];
+
+/// Clips on which collapse is watched, and how many places of each.
+const WATCHED: (usize, usize) = (96, 8);
+
+/// Everything that determines a training.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The encoder.
+    pub encoder: Size,
+    /// The predictor.
+    pub predictor: PredictorSize,
+    /// Steps in all.
+    pub steps: usize,
+    /// Clips a step.
+    pub batch: usize,
+    /// Highest learning rate.
+    pub rate: f32,
+    /// Steps until it is reached.
+    pub warmup: usize,
+    /// Weight decay.
+    pub decay: f32,
+    /// The teacher's momentum at the first and at the last step.
+    pub momentum: [f32; 2],
+    /// Least part of a frame that a clip is cut from.
+    pub least_area: f32,
+    /// Seed of weights, order, cuts and masks.
+    pub seed: u64,
+}
+
+/// One line of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Steps done.
+    pub step: usize,
+    /// Mean loss since the line before.
+    pub loss: f32,
+    /// Learning rate.
+    pub rate: f32,
+    /// How far the teacher's features tell clips apart.
+    pub teacher: Spread,
+    /// Seconds since this run started.
+    pub seconds: f64,
+}
+
+/// A training that can go on.
+struct Run<'a> {
+    settings: Settings,
+    folder: &'a Path,
+    jepa: Jepa<f32>,
+    student: Vec<f32>,
+    teacher: Vec<f32>,
+    adam: AdamW,
+    step: usize,
+}
+
+/// Trains until `settings.steps`, going on from a checkpoint in `folder`. False if it was stopped.
+///
+/// # Errors
+/// [`TrainError`] for files, for a checkpoint of other settings, and for a loss that is no number.
+pub fn pretrain(
+    settings: Settings,
+    clips: &Clips,
+    folder: &Path,
+    (every, threads): (usize, usize),
+    stop: &AtomicBool,
+) -> Result<bool, TrainError> {
+    check(&settings, clips)?;
+    fs::create_dir_all(folder).map_err(TrainError::file(folder))?;
+    let mut run = Run::open(settings, folder)?;
+    let (started, first) = (Instant::now(), run.step);
+    let mut losses = Vec::new();
+    while run.step < settings.steps {
+        losses.push(run.advance(clips, threads)?);
+        let stopped = stop.load(Ordering::Relaxed);
+        if run.step.is_multiple_of(every) || run.step == settings.steps || stopped {
+            let entry = Entry {
+                step: run.step,
+                loss: losses.iter().sum::<f32>() / losses.len() as f32,
+                rate: run.rate(),
+                teacher: run.watch(clips, threads),
+                seconds: started.elapsed().as_secs_f64(),
+            };
+            losses.clear();
+            run.save(&entry)?;
+            let left = progress::left(
+                run.step - first,
+                settings.steps - run.step,
+                started.elapsed(),
+            );
+            eprintln!(
+                "pretrain: step {} of {}, loss {:.4}, deviation {:.3}, effective rank {:.1}, {left} left",
+                entry.step,
+                settings.steps,
+                entry.loss,
+                entry.teacher.deviation,
+                entry.teacher.effective_rank
+            );
+        }
+        if stopped {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn check(settings: &Settings, clips: &Clips) -> Result<(), TrainError> {
+    let Settings {
+        encoder, predictor, ..
+    } = settings;
+    for (what, dim, heads) in [
+        ("encoder", encoder.dim, encoder.heads),
+        ("predictor", predictor.dim, predictor.heads),
+    ] {
+        if heads == 0 || !dim.is_multiple_of(heads) || !(dim / heads).is_multiple_of(2) {
+            let found = format!("{dim} over {heads}");
+            return Err(TrainError::setting(
+                what,
+                "an even width for every head",
+                found,
+            ));
+        }
+    }
+    if settings.batch == 0 || settings.batch > clips.len() {
+        let expected = format!("1 to {} clips", clips.len());
+        return Err(TrainError::setting("batch", expected, settings.batch));
+    }
+    Ok(())
+}
+
+impl<'a> Run<'a> {
+    fn open(settings: Settings, folder: &'a Path) -> Result<Self, TrainError> {
+        let jepa: Jepa<f32> = Jepa::new(settings.encoder, settings.predictor);
+        let student: Vec<f32> = jepa.layout.draw(settings.seed);
+        let mut run = Self {
+            settings,
+            folder,
+            teacher: student[..jepa.encoder_len].to_vec(),
+            adam: AdamW::new(jepa.layout.decaying(), settings.decay),
+            jepa,
+            student,
+            step: 0,
+        };
+        let settings_path = folder.join("settings.json");
+        let text = serde_json::to_string_pretty(&settings).unwrap_or_default();
+        let path = folder.join(CHECKPOINT);
+        if !path.exists() {
+            fs::write(&settings_path, text).map_err(TrainError::file(&settings_path))?;
+            return Ok(run);
+        }
+        let before = read_settings(folder)?;
+        if before != settings {
+            return Err(TrainError::Content {
+                what: "settings",
+                expected: "those that the training began with".to_owned(),
+                found: text.replace('\n', " "),
+                path: settings_path,
+            });
+        }
+        let stored = Stored::open(&path)?;
+        let count = run.student.len();
+        let layout = &run.jepa.layout;
+        run.student = stored.layout(layout, STUDENT, count)?;
+        run.teacher = stored.layout(layout, TEACHER, run.jepa.encoder_len)?;
+        run.adam.first = stored.layout(layout, MOMENTS[0], count)?;
+        run.adam.second = stored.layout(layout, MOMENTS[1], count)?;
+        run.step = stored
+            .values(STEP, 1)?
+            .first()
+            .map_or(0, |step| *step as usize);
+        Ok(run)
+    }
+
+    fn rate(&self) -> f32 {
+        let Settings {
+            rate: peak,
+            warmup,
+            steps,
+            ..
+        } = self.settings;
+        rate(peak, self.step, warmup, steps)
+    }
+
+    fn advance(&mut self, clips: &Clips, threads: usize) -> Result<f32, TrainError> {
+        let Settings {
+            batch,
+            steps,
+            seed,
+            least_area,
+            momentum,
+            ..
+        } = self.settings;
+        let per_epoch = clips.len() / batch;
+        let (epoch, place) = (self.step / per_epoch, self.step % per_epoch);
+        let order = render::shuffled(clips.len(), seed, epoch as u64);
+        let mut random = Random::new(seed, 0x1_0000 + self.step as u64);
+        let size = self.settings.encoder;
+        let jobs = order[place * batch..(place + 1) * batch]
+            .iter()
+            .zip(masks(size.grid(), batch, &mut random))
+            .map(|(&clip, masks)| (clip, masks, Crop::draw(least_area, &mut random)))
+            .collect::<Vec<_>>();
+        let examples = parallel::map(jobs, threads, |(clip, masks, crop)| Example {
+            patches: patches(&cut(clips.pixels(*clip), *crop, size.side_px), size.side_px),
+            masks: masks.clone(),
+        });
+        let (loss, grads) = self
+            .jepa
+            .batch(&self.student, &self.teacher, &examples, threads);
+        if !loss.is_finite() {
+            return Err(TrainError::Diverged {
+                loss,
+                step: self.step,
+            });
+        }
+        let rate = self.rate();
+        self.step += 1;
+        self.adam.step(&mut self.student, &grads, rate, self.step);
+        let share = self.step as f32 / steps as f32;
+        let momentum = momentum[0] + (momentum[1] - momentum[0]) * share;
+        follow(
+            &mut self.teacher,
+            &self.student[..self.jepa.encoder_len],
+            momentum,
+        );
+        Ok(loss)
+    }
+
+    fn watch(&self, clips: &Clips, threads: usize) -> Spread {
+        let size = self.settings.encoder;
+        let watched: Vec<usize> = (0..WATCHED.0.min(clips.len())).collect();
+        let stride = size.tokens() / WATCHED.1;
+        let rows = parallel::map(watched, threads, |&clip| {
+            let features = features(&self.jepa, &self.teacher, clips.pixels(clip));
+            let tokens = features
+                .chunks_exact(size.dim)
+                .step_by(stride)
+                .take(WATCHED.1);
+            tokens.flatten().copied().collect::<Vec<f32>>()
+        });
+        spread(&rows.concat(), size.dim, WATCHED.1)
+    }
+
+    fn save(&self, entry: &Entry) -> Result<(), TrainError> {
+        let layout = &self.jepa.layout;
+        let mut all = tensors(layout, &self.student, STUDENT);
+        all.extend(tensors(layout, &self.teacher, TEACHER));
+        all.extend(tensors(layout, &self.adam.first, MOMENTS[0]));
+        all.extend(tensors(layout, &self.adam.second, MOMENTS[1]));
+        all.push(Tensor {
+            name: STEP.to_owned(),
+            shape: vec![1],
+            values: vec![self.step as f32],
+        });
+        let log = self.folder.join(LOG);
+        let mut text = serde_json::to_string(entry).unwrap_or_default();
+        text.push('\n');
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .and_then(|mut file| file.write_all(text.as_bytes()))
+            .map_err(TrainError::file(&log))?;
+        encoder_file::write(
+            &self.folder.join(encoder_file::NAME),
+            &self.jepa.encoder,
+            layout,
+            &self.teacher,
+        )?;
+        plot::training(&log, &self.folder.join("training.svg"))?;
+        write(&self.folder.join(CHECKPOINT), &all, Width::Full)
+    }
+}
+
+/// The features of a whole clip.
+///
+/// # Shapes
+/// - `pixels`: `[16, 128, 128]`; the result `[tokens, dim]`.
+pub fn features(jepa: &Jepa<f32>, encoder: &[f32], pixels: &[u8]) -> Vec<f32> {
+    let size = jepa.encoder.size;
+    let clip = cut(pixels, Crop::centre(size.side_px), size.side_px);
+    let rows: Vec<f32> = patches(&clip, size.side_px);
+    let tokens = Tokens::all(rows.len() / PATCH);
+    jepa.encoder.infer(encoder, &rows, &tokens)
+}
+
+/// The settings of a training.
+///
+/// # Errors
+/// [`TrainError::File`], [`TrainError::Content`].
+pub fn read_settings(folder: &Path) -> Result<Settings, TrainError> {
+    let path: PathBuf = folder.join("settings.json");
+    let text = fs::read_to_string(&path).map_err(TrainError::file(&path))?;
+    serde_json::from_str(&text).map_err(|error| TrainError::Content {
+        what: "settings",
+        expected: "the settings of a training".to_owned(),
+        found: error.to_string(),
+        path,
+    })
+}

@@ -1,0 +1,144 @@
+//! What a monitor may ask of a running session: `/metrics`, `/healthz`, `/readyz`.
+//!
+//! Fed by the event thread, read by the page's server. Nothing in it is of a patient: no exam
+//! token, no image, no value of an output.
+
+mod health;
+mod log;
+mod text;
+
+pub use health::Health;
+pub use log::{LogArgs, log};
+
+use echocart_core::clock;
+use echocart_core::events::{Estimate, Event, SessionInfo, State, StateKind};
+use echocart_core::observer::Observer;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// Tallies of one process. Clones share them.
+///
+/// # Real-time
+/// No call waits for a reader; a scrape holds the lock for a copy of a few counters.
+#[derive(Debug, Clone, Default)]
+pub struct Metrics {
+    shared: Arc<Mutex<Tally>>,
+}
+
+/// How often an output had a status, and why.
+type Outcome = (&'static str, String, String);
+
+#[derive(Debug, Clone)]
+struct Tally {
+    began: Instant,
+    session: Option<SessionInfo>,
+    observer: Option<Observer>,
+    estimates: u64,
+    outcomes: BTreeMap<Outcome, u64>,
+    states: BTreeMap<String, u64>,
+    engine_down: bool,
+    source_lost: bool,
+    ended: bool,
+    events_dropped: u64,
+    newest_evidence_nanos: Option<i64>,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self {
+            began: Instant::now(),
+            session: None,
+            observer: None,
+            estimates: 0,
+            outcomes: BTreeMap::new(),
+            states: BTreeMap::new(),
+            engine_down: false,
+            source_lost: false,
+            ended: false,
+            events_dropped: 0,
+            newest_evidence_nanos: None,
+        }
+    }
+}
+
+impl Metrics {
+    /// Takes up the session whose events will come.
+    pub fn observe(&self, observer: Observer) {
+        self.lock().observer = Some(observer);
+    }
+
+    /// Counts one event.
+    pub fn event(&self, event: &Event) {
+        let mut tally = self.lock();
+        match event {
+            Event::Estimate(estimate) => tally.estimate(estimate),
+            Event::State(state) => tally.state(state),
+            Event::Summary(summary) => {
+                tally.ended = true;
+                tally.events_dropped = summary.events_dropped;
+            }
+        }
+    }
+
+    /// The tallies in Prometheus' text format; `previews_skipped` is the page's.
+    pub fn text(&self, previews_skipped: u64) -> String {
+        let tally = self.lock().clone();
+        text::write(&tally, previews_skipped, clock::now_nanos())
+    }
+
+    /// Whether numbers may be expected of this process.
+    pub fn health(&self) -> Health {
+        health::judge(&self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Tally> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tally {
+    fn estimate(&mut self, estimate: &Estimate) {
+        self.estimates += 1;
+        if estimate.raw.is_some() {
+            self.engine_down = false;
+        }
+        let newest = estimate.view.evidence.segments.last();
+        if let Some(newest) = newest.map(|s| s.last_capture_nanos) {
+            self.newest_evidence_nanos = Some(newest);
+        }
+        for (output, status, reason) in [
+            ("view", estimate.view.status, estimate.view.reason),
+            ("lvef", estimate.lvef.status, estimate.lvef.reason),
+            ("signal", estimate.signal.status, estimate.signal.reason),
+        ] {
+            let key = (
+                output,
+                word(&status),
+                reason.map_or_else(String::new, |r| word(&r)),
+            );
+            *self.outcomes.entry(key).or_default() += 1;
+        }
+    }
+
+    fn state(&mut self, state: &State) {
+        *self.states.entry(word(&state.state)).or_default() += 1;
+        match state.state {
+            StateKind::Started => self.session.clone_from(&state.session),
+            StateKind::EngineDown => self.engine_down = true,
+            StateKind::SourceLost => self.source_lost = true,
+            StateKind::SourceBack => self.source_lost = false,
+            StateKind::SourceEnded => self.ended = true,
+            _ => {}
+        }
+    }
+}
+
+/// A status, reason or state as it is written in events.
+pub fn word(value: &impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => String::new(),
+    }
+}

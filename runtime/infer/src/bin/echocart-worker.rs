@@ -1,0 +1,23 @@
+//! `echocart-worker`: the process that an engine of isolation WORKER runs in.
+
+use std::process::ExitCode;
+
+#[cfg(target_os = "linux")]
+fn main() -> ExitCode {
+    match echocart_infer::worker::serve() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("echocart-worker: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn main() -> ExitCode {
+    eprintln!(
+        "echocart-worker: expected Linux, found {}",
+        std::env::consts::OS
+    );
+    ExitCode::from(2)
+}
