@@ -730,7 +730,7 @@ typedef struct echocart_result_t {
 
 // Takes one result. `result` is borrowed for the call.
 //
-// It is called on the library's thread `echocart-results`, one call at a time, and may take its
+// It is called on the library's thread `echocart-result`, one call at a time, and may take its
 // time: results wait in their queue meanwhile. Inside it every call with a handle gives
 // ECHOCART_IN_CALLBACK. No exception and no `longjmp` may leave it.
 typedef void (ECHOCART_CALL *echocart_result_callback_t)(void *user_data, const struct echocart_result_t *result);
@@ -779,7 +779,10 @@ ECHOCART_API uint32_t ECHOCART_CALL echocart_clock_now(int64_t *out_nanos);
 //
 // - `config`: borrowed for the call, as is all text in it.
 //
-// Timing: blocks; reads and hashes every file of the package and builds the graphs.
+// ECHOCART_SELF_TEST_FAILED: the engine does not give the package's golden answers here.
+//
+// Timing: blocks; reads and hashes every file of the package, builds the graphs, and runs them on
+// the package's golden clips.
 ECHOCART_API
 uint32_t ECHOCART_CALL echocart_session_create(const struct echocart_session_config_t *config,
                                                struct echocart_session_t **out_session,
@@ -974,7 +977,7 @@ uint32_t ECHOCART_CALL echocart_result_wait(struct echocart_result_port_t *port,
                                             struct echocart_result_t *out_result);
 
 // Has every result from now on handed to `callback` on a thread of the library's,
-// `echocart-results`. It cannot be taken back: it ends after the summary, or when the port is
+// `echocart-result`. It cannot be taken back: it ends after the summary, or when the port is
 // destroyed.
 //
 // - `user_data`: handed to `callback` untouched.

@@ -296,7 +296,7 @@ pub struct echocart_result_t {
 
 /// Takes one result. `result` is borrowed for the call.
 ///
-/// It is called on the library's thread `echocart-results`, one call at a time, and may take its
+/// It is called on the library's thread `echocart-result`, one call at a time, and may take its
 /// time: results wait in their queue meanwhile. Inside it every call with a handle gives
 /// ECHOCART_IN_CALLBACK. No exception and no `longjmp` may leave it.
 pub type echocart_result_callback_t =

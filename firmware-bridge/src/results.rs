@@ -81,7 +81,7 @@ impl ResultPort {
     pub fn subscribe(&mut self, sink: ResultSink) -> Result<(), Fault> {
         let mut reader = self.reader.take().ok_or(Code::BadState)?;
         let (ended, standing) = (self.ended.clone(), self.standing);
-        let thread = thread::Builder::new().name("echocart-results".to_owned());
+        let thread = thread::Builder::new().name("echocart-result".to_owned());
         let spawned = thread.spawn(move || {
             let _ = system::stand_back(&standing);
             while !ended.load(Ordering::Relaxed) {

@@ -78,7 +78,7 @@ unsafe fn take(
 }
 
 /// Has every result from now on handed to `callback` on a thread of the library's,
-/// `echocart-results`. It cannot be taken back: it ends after the summary, or when the port is
+/// `echocart-result`. It cannot be taken back: it ends after the summary, or when the port is
 /// destroyed.
 ///
 /// - `user_data`: handed to `callback` untouched.

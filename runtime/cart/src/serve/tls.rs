@@ -6,6 +6,7 @@ use axum::serve::{IncomingStream, Listener};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::ParsedCertificate;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -36,10 +37,12 @@ pub(super) fn acceptor(remote: &Remote) -> Result<TlsAcceptor, ServeError> {
         .map_err(|e| wrong(format!("cannot read: {e}")))?
         .collect();
     let chain = chain.map_err(|e| wrong(format!("not PEM: {e}")))?;
-    if chain.is_empty() {
+    let Some(own) = chain.first() else {
         let message = "expected one or more PEM certificates, found none".to_owned();
         return Err(wrong(message));
-    }
+    };
+    ParsedCertificate::try_from(own)
+        .map_err(|e| wrong(format!("expected an X.509 certificate: {e}")))?;
     private(&remote.key_file, "key_file")?;
     let wrong = |message: String| ServeError::remote("key_file", message, &remote.key_file);
     let key = PrivateKeyDer::from_pem_file(&remote.key_file)
