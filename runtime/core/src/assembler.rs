@@ -3,12 +3,17 @@
 //! Guarantees: every frame taken ends exactly once as used, unused or rejected, or is counted as
 //! in flight; a snapshot's identity holds at every instant because one thread does the counting.
 
+mod area;
+mod handoff;
+mod recording;
 mod report;
+mod rest;
 mod watch;
 
-use crate::clip::{BlockPool, Clip, FrameRef, Tubelet, Window};
+pub(crate) use report::clip_reason;
+
+use crate::clip::{Clip, FrameRef, Tubelet, TubeletPool, Window};
 use crate::clock::{self, Pace};
-use crate::decide::Level;
 use crate::events::{Counters, Exam, Reason, StateKind};
 use crate::frame::{FrameMeta, PixelFormat};
 use crate::grid::{Candidate, Grid, Verdict};
@@ -17,17 +22,20 @@ use crate::ledger::Ledger;
 use crate::manifest::Encoder;
 use crate::outbox::Outbox;
 use crate::preprocess::Preprocessor;
+use crate::recorder::{Cause, Record, SlotRecord};
 use crate::ring::{FrameConsumer, Queued};
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
+use crate::screen::sector::{Outline, SectorMask};
+use crossbeam_channel::{Receiver, Sender};
+use rest::{IDLE, Rest};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use watch::Watch;
 
-/// Longest sleep without a frame: how soon a stop, a gap or a returned clip is noticed.
-const IDLE: Duration = Duration::from_millis(20);
 /// How long the source may fall silent before the slots it owes are gaps.
 const SILENCE_NANOS: i64 = 500_000_000;
+/// Slots from one recorded state of this thread to the next.
+const STANDING_EVERY: u32 = 64;
 
 /// The channels between assembler and inference thread.
 pub(crate) struct Handoff {
@@ -41,6 +49,8 @@ pub(crate) struct Handoff {
 struct Waiting {
     queued: Queued,
     sector: u32,
+    /// The imaging area was known when it came, and nothing spoke against it.
+    sure: bool,
     unfit: Option<Reason>,
 }
 
@@ -60,14 +70,18 @@ pub(crate) struct Assembler {
     preprocessor: Preprocessor,
     grid: Grid,
     ledger: Ledger,
-    blocks: BlockPool,
+    pool: TubeletPool,
     window: Window,
     spare_clips: Vec<Clip>,
     verdicts: Vec<Verdict>,
     /// True while a frame was taken and neither admitted nor refused.
     at_hand: bool,
+    rest: Rest,
     waiting: Vec<Waiting>,
     watch: Watch,
+    /// What is outside the area of `masked`.
+    mask: SectorMask,
+    masked: Option<Outline>,
     /// Why the newest frame is unfit, if so.
     unfit: Option<Reason>,
     stretch: u64,
@@ -84,6 +98,10 @@ pub(crate) struct Assembler {
     /// How much later than its capture the newest frame arrived.
     lag_nanos: i64,
     counters_due_nanos: Option<i64>,
+    /// When the decision of the newest slot began.
+    decided: Instant,
+    /// Slots since the recorder was told where this thread stands.
+    untold_slots: u32,
 }
 
 impl Assembler {
@@ -108,13 +126,19 @@ impl Assembler {
             preprocessor,
             grid: Grid::new(&sampling, encoder.frames),
             ledger: Ledger::default(),
-            blocks: BlockPool::new(encoder.tokens_per_tubelet() * encoder.row()),
+            pool: TubeletPool::new(
+                encoder.tokens_per_tubelet() * encoder.row(),
+                encoder.tubelet_frames,
+            ),
             window: Window::new(encoder.tubelets()),
             spare_clips: Vec::new(),
             verdicts: Vec::new(),
             at_hand: false,
+            rest: Rest::default(),
             waiting: Vec::new(),
-            watch: Watch::new(),
+            watch: Watch::new(context.screen),
+            mask: SectorMask::default(),
+            masked: None,
             unfit: None,
             stretch: 0,
             engine_gone: false,
@@ -129,6 +153,8 @@ impl Assembler {
             newest_nanos: None,
             lag_nanos: 0,
             counters_due_nanos: None,
+            decided: Instant::now(),
+            untold_slots: 0,
             context,
             encoder,
         }
@@ -136,17 +162,24 @@ impl Assembler {
 
     /// Runs until the source is closed and everything is settled, or until it is stopped.
     pub fn run(mut self) -> Counters {
+        self.stands();
         loop {
             self.take_returns();
             if self.stop.load(Ordering::Relaxed) {
                 return self.break_off();
             }
+            self.engine();
             let closed = self.frames.is_closed();
             while let Some(notice) = self.frames.notice() {
                 self.noticed(notice);
             }
             if let Some(queued) = self.frames.take() {
+                let begin = Instant::now();
                 self.frame(queued);
+                self.context.latencies.frame.record(begin.elapsed());
+                if self.context.pace == Pace::Real {
+                    self.rest.live_frame();
+                }
                 continue;
             }
             if closed {
@@ -155,9 +188,13 @@ impl Assembler {
             if self.context.pace == Pace::Real {
                 let silent_nanos = clock::now_nanos() - self.lag_nanos - SILENCE_NANOS;
                 self.grid.expire(silent_nanos, &mut self.verdicts);
+                if !self.verdicts.is_empty() {
+                    let nanos = silent_nanos;
+                    self.record(|| Record::Expired { nanos });
+                }
                 self.obey();
             }
-            std::thread::park_timeout(IDLE);
+            self.rest.sleep(&self.frames);
         }
     }
 
@@ -171,6 +208,7 @@ impl Assembler {
         }
         if queued.exam.number > self.exam.number {
             self.enter_exam(queued.exam);
+            queued.anew = false;
         }
         if self.context.newest_exam.is_over(&queued.exam) {
             self.refuse(queued, Reason::NewExam);
@@ -213,8 +251,12 @@ impl Assembler {
             self.sector_changed(capture_nanos, detail);
         }
         let seen = self.watch.look(&queued);
+        self.area_news(capture_nanos);
+        let seen = seen.or_else(|| self.remove_surroundings(&mut queued));
         let unfit = FrameRef::new(queued.number, &queued.meta).unfit.or(seen);
         self.screen(unfit, capture_nanos);
+        self.signal(capture_nanos);
+        self.record(|| Record::Frame(self.frame_record(&queued, None, seen)));
         let candidate = Candidate {
             number: queued.number,
             capture_nanos,
@@ -222,16 +264,21 @@ impl Assembler {
         self.waiting.push(Waiting {
             queued,
             sector: self.sector,
+            sure: self.watch.area_holds(),
             unfit,
         });
         self.grid.frame(candidate, &mut self.verdicts);
         self.obey();
         self.count(capture_nanos);
+        if self.untold_slots >= STANDING_EVERY {
+            self.stands();
+        }
     }
 
     /// Drops everything of the exam before: frames that wait, the window, clips on their way.
     fn enter_exam(&mut self, exam: Exam) {
         self.context.newest_exam.begin(exam.number);
+        self.context.seat.begin_exam();
         self.ledger.reject_all(Reason::NewExam);
         for waiting in self.waiting.drain(..) {
             self.frames.give_back(waiting.queued.pixels);
@@ -245,10 +292,13 @@ impl Assembler {
         self.unfit = None;
         self.exam = exam;
         self.publish();
+        self.stands();
+        self.announce(Cause::Exam, Reason::NewExam);
     }
 
     fn refuse(&mut self, queued: Queued, reason: Reason) {
         self.at_hand = false;
+        self.record(|| Record::Frame(self.frame_record(&queued, Some(reason), None)));
         self.ledger.reject(reason);
         self.frames.give_back(queued.pixels);
         self.publish();
@@ -286,19 +336,26 @@ impl Assembler {
 
     /// Fills the next slot with a frame or a gap.
     fn slot(&mut self, waiting: Option<Waiting>) {
-        let mut tubelet = self.open.take().unwrap_or_else(|| Tubelet {
-            block: self.blocks.take(),
-            frames: Vec::with_capacity(self.encoder.tubelet_frames),
-            sectors: Vec::with_capacity(self.encoder.tubelet_frames),
-        });
+        self.decided = Instant::now();
+        let open = self.open.take();
+        let mut tubelet = open.unwrap_or_else(|| self.pool.take());
         let mut chosen = None;
+        let mut decided = SlotRecord::Gap;
         if let Some(Waiting {
             queued,
             sector,
+            sure,
             unfit,
         }) = waiting
         {
             let at = tubelet.frames.len();
+            if self.context.pace == Pace::Real {
+                let late_nanos = clock::now_nanos() - queued.meta.capture_nanos;
+                let late = Duration::from_nanos(u64::try_from(late_nanos).unwrap_or(0));
+                self.context.latencies.decision.record(late);
+            }
+            self.record_image(&queued, sure && sector == self.sector);
+            decided = SlotRecord::Chosen(queued.number);
             let done = Arc::get_mut(&mut tubelet.block).is_some_and(|block| {
                 let pixels = &queued.pixels;
                 let into =
@@ -314,18 +371,21 @@ impl Assembler {
                 });
                 tubelet.sectors.push(sector);
             } else {
+                decided = SlotRecord::Refused(queued.number);
                 self.ledger
                     .release_rejected(queued.number, Reason::NotPermitted);
             }
             self.frames.give_back(queued.pixels);
         }
+        self.untold_slots += 1;
+        self.record(|| Record::Slot(decided));
         tubelet.frames.push(chosen);
         if tubelet.frames.len() < self.encoder.tubelet_frames {
             self.open = Some(tubelet);
             return;
         }
         self.tubelets += 1;
-        let made_bytes = self.blocks.made_bytes();
+        let made_bytes = self.pool.made_bytes();
         let clip_bytes = &self.context.latencies.clip_bytes;
         clip_bytes.store(made_bytes, Ordering::Relaxed);
         if let Some(left) = self.window.push(tubelet) {
@@ -341,7 +401,7 @@ impl Assembler {
         for frame in tubelet.frames.iter().flatten() {
             self.ledger.release(frame.number);
         }
-        self.blocks.give_back(tubelet.block);
+        self.pool.give_back(tubelet);
     }
 
     fn restart(&mut self) {
@@ -354,121 +414,12 @@ impl Assembler {
         self.tubelets = 0;
     }
 
-    /// Forms a clip from the window: to the inference thread, or refused with the reason.
-    fn clip(&mut self) {
-        let number = self.clips;
-        self.clips += 1;
-        let mut clip = self.spare_clips.pop().unwrap_or_else(|| Clip {
-            number,
-            tubelets: Vec::with_capacity(self.encoder.tubelets()),
-            frames: Vec::with_capacity(self.encoder.frames),
-            sector: 0,
-            exam: self.exam,
-            stretch: self.stretch,
-            source_fps: None,
-            formed: Instant::now(),
-            inferred: false,
-        });
-        clip.exam = self.exam;
-        clip.stretch = self.stretch;
-        clip.source_fps = self.watch.fps();
-        clip.formed = Instant::now();
-        clip.number = number;
-        clip.inferred = false;
-        clip.frames.clear();
-        let frames = self.window.iter().flat_map(|t| t.frames.iter().flatten());
-        clip.frames.extend(frames);
-        let sectors = || self.window.iter().flat_map(|t| t.sectors.iter().copied());
-        clip.sector = sectors().next_back().unwrap_or(self.sector);
-        if let Some(reason) = self.reason_against(&clip) {
-            self.refuse_clip(number, reason, clip.segment());
-            self.spare_clips.push(clip);
-            return;
-        }
-        if self.context.effort.level() == Level::LowerRate && !number.is_multiple_of(2) {
-            self.clips_superseded += 1;
-            self.spare_clips.push(clip);
-            return;
-        }
-        clip.tubelets
-            .extend(self.window.iter().map(|t| t.block.clone()));
-        for frame in &clip.frames {
-            self.ledger.hold(frame.number);
-        }
-        self.hand_over(clip);
-    }
-
-    fn hand_over(&mut self, clip: Clip) {
-        self.outstanding += 1;
-        let mut clip = clip;
-        loop {
-            clip = match self.handoff.clips.try_send(clip) {
-                Ok(()) => break,
-                Err(TrySendError::Disconnected(clip)) => {
-                    self.refuse_clip(clip.number, Reason::EngineDown, clip.segment());
-                    self.settle(clip);
-                    return;
-                }
-                Err(TrySendError::Full(clip)) => clip,
-            };
-            if let Ok(old) = self.handoff.superseded.try_recv() {
-                self.clips_superseded += 1;
-                self.settle(old);
-            }
-        }
-        if self.context.pace == Pace::Max {
-            self.await_returns();
-        }
-    }
-
-    /// Waits until every clip is back, the inference thread is gone or the session is stopped.
-    fn await_returns(&mut self) {
-        while self.outstanding > 0 && !self.stop.load(Ordering::Relaxed) {
-            match self.handoff.returns.recv_timeout(IDLE) {
-                Ok(clip) => self.settle(clip),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return self.abandon(),
-            }
-        }
-    }
-
-    fn take_returns(&mut self) {
-        loop {
-            match self.handoff.returns.try_recv() {
-                Ok(clip) => self.settle(clip),
-                Err(crossbeam_channel::TryRecvError::Empty) => return,
-                Err(crossbeam_channel::TryRecvError::Disconnected) => return self.abandon(),
-            }
-        }
-    }
-
-    /// The inference thread is gone: take back what is still queued.
-    fn abandon(&mut self) {
-        self.engine_gone = true;
-        while let Ok(clip) = self.handoff.superseded.try_recv() {
-            self.settle(clip);
-        }
-        self.outstanding = 0;
-    }
-
-    fn settle(&mut self, mut clip: Clip) {
-        self.outstanding = self.outstanding.saturating_sub(1);
-        for frame in &clip.frames {
-            if clip.inferred {
-                self.ledger.mark_used(frame.number);
-            }
-            self.ledger.release(frame.number);
-        }
-        clip.tubelets.clear();
-        self.spare_clips.push(clip);
-        self.publish();
-    }
-
     fn finish(mut self) -> Counters {
         self.frames.settle();
         self.grid.finish(&mut self.verdicts);
         self.obey();
         self.await_returns();
+        self.record(|| Record::Ended);
         self.restart();
         let at = self.newest_nanos.unwrap_or(0);
         self.state(

@@ -29,19 +29,23 @@ pub struct FrameRef {
 impl FrameRef {
     /// What a clip keeps of a frame.
     pub fn new(number: u64, meta: &FrameMeta) -> Self {
-        let unfit = if meta.host.colour_on {
-            Some(Reason::ColourOn)
-        } else {
-            meta.host.frozen.then_some(Reason::Frozen)
-        };
         Self {
             number,
             capture_nanos: meta.capture_nanos,
             pass: meta.pass,
             host_frame: meta.host.frame_id,
-            unfit,
+            unfit: unfit_by_host(meta.host.colour_on, meta.host.frozen),
             simulated: false,
         }
+    }
+}
+
+/// Why no value may come of a frame by what the host says of it.
+pub(crate) fn unfit_by_host(colour_on: bool, frozen: bool) -> Option<Reason> {
+    if colour_on {
+        Some(Reason::ColourOn)
+    } else {
+        frozen.then_some(Reason::Frozen)
     }
 }
 
@@ -108,37 +112,46 @@ impl Tubelet {
     }
 }
 
-/// Tubelet blocks for reuse.
+/// Tubelets for reuse.
 #[derive(Debug)]
-pub(crate) struct BlockPool {
-    blocks: Vec<Arc<Vec<f32>>>,
+pub(crate) struct TubeletPool {
+    tubelets: Vec<Tubelet>,
     length: usize,
+    frames: usize,
     made: usize,
 }
 
-impl BlockPool {
-    pub fn new(length: usize) -> Self {
+impl TubeletPool {
+    /// Blocks of `length` values, for `frames` frames each.
+    pub fn new(length: usize, frames: usize) -> Self {
         Self {
-            blocks: Vec::new(),
+            tubelets: Vec::new(),
             length,
+            frames,
             made: 0,
         }
     }
 
-    /// A block that nobody else holds. Allocates only while more are held than ever before.
-    pub fn take(&mut self) -> Arc<Vec<f32>> {
-        let free = self.blocks.iter().position(|b| Arc::strong_count(b) == 1);
-        match free {
-            Some(at) => self.blocks.swap_remove(at),
-            None => {
-                self.made += 1;
-                Arc::new(vec![0.0; self.length])
-            }
+    /// An empty tubelet whose block nobody else holds. Allocates only while more are held than
+    /// ever before.
+    pub fn take(&mut self) -> Tubelet {
+        let alone = |t: &Tubelet| Arc::strong_count(&t.block) == 1;
+        if let Some(at) = self.tubelets.iter().position(alone) {
+            let mut tubelet = self.tubelets.swap_remove(at);
+            tubelet.frames.clear();
+            tubelet.sectors.clear();
+            return tubelet;
+        }
+        self.made += 1;
+        Tubelet {
+            block: Arc::new(vec![0.0; self.length]),
+            frames: Vec::with_capacity(self.frames),
+            sectors: Vec::with_capacity(self.frames),
         }
     }
 
-    pub fn give_back(&mut self, block: Arc<Vec<f32>>) {
-        self.blocks.push(block);
+    pub fn give_back(&mut self, tubelet: Tubelet) {
+        self.tubelets.push(tubelet);
     }
 
     /// Bytes of all blocks made so far.

@@ -1,5 +1,7 @@
 //! `configs/carts/*.toml`: everything that belongs to the site.
 
+use crate::screen::sector::{MAX_CORNERS, Outline, Shape};
+use crate::screen::{Apex, Pinned, ScreenSetup};
 use crate::signature::PublicKey;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -17,6 +19,94 @@ pub struct CartConfig {
     pub pipeline: PipelineConfig,
     /// The page and the WebSocket.
     pub serve: ServeConfig,
+    /// How the scanner's screen lies. Without it orientation is not checked, and a banner says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub screen: Option<ScreenConfig>,
+    /// The flight recorder; off without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recorder: Option<RecorderConfig>,
+}
+
+/// How the scanner's screen lies.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ScreenConfig {
+    /// Where the probe is on the screen.
+    pub apex: ApexSide,
+    /// The imaging area, where the site knows it; otherwise it is looked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub area: Option<AreaConfig>,
+}
+
+/// Where the probe is on the screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum ApexSide {
+    /// At the top.
+    Up,
+    /// At the bottom.
+    Down,
+    /// Either: not checked.
+    Any,
+}
+
+/// An imaging area that never changes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct AreaConfig {
+    /// What kind of probe draws it.
+    pub shape: Shape,
+    /// Three to forty corners in order, each x and y as fractions of the frame, 0 to 1.
+    pub outline: Vec<[f32; 2]>,
+}
+
+impl ScreenConfig {
+    /// The setting as the pipeline takes it.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for an outline that is none.
+    pub fn setup(&self) -> Result<ScreenSetup, ConfigError> {
+        let pinned = self.area.as_ref().map(|area| {
+            let inside = |v: &f32| (0.0..=1.0).contains(v);
+            let outline = Some(&area.outline).filter(|o| o.iter().flatten().all(inside));
+            let outline = outline.and_then(|corners| Outline::new(corners));
+            outline
+                .filter(|o| o.area() > 0.0)
+                .map(|outline| Pinned {
+                    outline,
+                    shape: area.shape,
+                })
+                .ok_or_else(|| ConfigError {
+                    message: format!(
+                        "screen.area.outline: expected 3 to {MAX_CORNERS} corners from 0 to 1 \
+                         around some of the frame, found {:?}",
+                        area.outline
+                    ),
+                })
+        });
+        Ok(ScreenSetup {
+            apex: match self.apex {
+                ApexSide::Up => Some(Apex::Up),
+                ApexSide::Down => Some(Apex::Down),
+                ApexSide::Any => None,
+            },
+            pinned: pinned.transpose()?,
+        })
+    }
+}
+
+/// The flight recorder: the newest frames and decisions of the exam, in memory until saved by hand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RecorderConfig {
+    /// Most memory it takes, MiB, 8 to 4096.
+    pub budget_mib: usize,
+    /// Folder that recordings are saved to.
+    pub folder: PathBuf,
 }
 
 /// Which engine may serve.
@@ -30,6 +120,20 @@ pub struct EngineConfig {
     pub policy: Policy,
     /// Threads of one graph run, 1 to 64.
     pub intra_op_threads: usize,
+    /// Where the graphs run. Without it: in a process of their own.
+    #[serde(default)]
+    pub isolation: Isolation,
+    /// The worker's executable, with isolation `worker`. Without it: `echocart-worker` beside the
+    /// program or the library.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<PathBuf>,
+    /// A provider of the list that serves until the first one is ready. Only with policy `degrade`
+    /// and isolation `worker`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meanwhile: Option<String>,
+    /// CPUs that the engine's threads may use, each once. Absent: those of the process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_set: Option<Vec<usize>>,
     /// The approved variant. Stands there exactly when the policy is `pinned`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
@@ -37,6 +141,9 @@ pub struct EngineConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub libraries: Option<Vec<String>>,
 }
+
+/// Highest number of a CPU in `engine.cpu_set`.
+const MOST_CPU: usize = 1023;
 
 /// The words that `engine.providers` may hold.
 pub const PROVIDERS: [&str; 4] = ["CPU", "OpenVINO", "CUDA", "TensorRT"];
@@ -54,6 +161,18 @@ pub enum Policy {
     Degrade,
     /// Measure every provider with every variant it may run and use the fastest: for development.
     Auto,
+}
+
+/// Where the graphs run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Isolation {
+    /// In a child process, whose end does not end this one.
+    #[default]
+    Worker,
+    /// In this process.
+    InProcess,
 }
 
 /// Which packages may be loaded.
@@ -105,6 +224,81 @@ pub struct ServeConfig {
     /// What readers on other machines need. With it, every reader needs it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remote: Option<RemoteConfig>,
+    /// The exam: captures, checklist, summary. Without it the page is live guidance only and keeps
+    /// no image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exam: Option<ExamConfig>,
+}
+
+/// The exam on the page.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ExamConfig {
+    /// Folder of this user only for what outlives a restart: numbers and decisions, no images.
+    pub state_folder: PathBuf,
+    /// View, signal and checklist are on at the start.
+    pub guidance: bool,
+    /// EF is on at the start.
+    pub measurement: bool,
+    /// The model's EF is hidden until the user has given their own.
+    pub own_first: bool,
+    /// Language until a viewer chooses another: `en` or `de`.
+    pub language: String,
+    /// Keys that capture, as browsers name them (`KeyboardEvent.key`); a foot switch sends one.
+    pub capture_keys: Vec<String>,
+    /// Keys that freeze and go on, likewise.
+    pub freeze_keys: Vec<String>,
+    /// How long view and signal must hold for an automatic capture, milliseconds, 0 to 60000; 0:
+    /// never.
+    pub auto_capture_millis: u64,
+    /// Lowest signal meter for it, percent, 0 to 100.
+    pub auto_capture_signal_percent: u64,
+    /// Seconds without live ultrasound until it is asked whether the patient is the same, 5 to
+    /// 3600.
+    pub ask_after_seconds: u64,
+}
+
+impl ExamConfig {
+    fn validate(&self) -> Result<(), ConfigError> {
+        let wrong = |message: String| Err(ConfigError { message });
+        range(
+            "serve.exam.auto_capture_millis",
+            self.auto_capture_millis,
+            0,
+            60_000,
+        )?;
+        let signal = self.auto_capture_signal_percent;
+        range("serve.exam.auto_capture_signal_percent", signal, 0, 100)?;
+        range(
+            "serve.exam.ask_after_seconds",
+            self.ask_after_seconds,
+            5,
+            3600,
+        )?;
+        if !["en", "de"].contains(&self.language.as_str()) {
+            let found = &self.language;
+            return wrong(format!(
+                "serve.exam.language: expected en or de, found {found:?}"
+            ));
+        }
+        let mut keys: Vec<&String> = self.capture_keys.iter().chain(&self.freeze_keys).collect();
+        let reserved = ["", "Enter", "Tab", "Escape"];
+        if let Some(key) = keys.iter().find(|k| reserved.contains(&k.as_str())) {
+            let expected = "keys that the page does not need itself";
+            return wrong(format!(
+                "serve.exam.capture_keys, freeze_keys: expected {expected}, found {key:?}"
+            ));
+        }
+        keys.sort();
+        if let Some(twice) = keys.windows(2).find(|w| w[0] == w[1]) {
+            let found = twice[0];
+            return wrong(format!(
+                "serve.exam.capture_keys, freeze_keys: expected each key once, found {found:?} twice"
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// A token and TLS, for readers on other machines.
@@ -182,7 +376,17 @@ impl CartConfig {
         )?;
         range("pipeline.event_queue", p.event_queue as u64, 16, 65_536)?;
         range("serve.jpeg_quality", self.serve.jpeg_quality.into(), 1, 100)?;
+        if let Some(recorder) = &self.recorder {
+            let mib = recorder.budget_mib as u64;
+            range("recorder.budget_mib", mib, 8, 4096)?;
+        }
         self.engine.validate()?;
+        if let Some(screen) = &self.screen {
+            screen.setup()?;
+        }
+        if let Some(exam) = &self.serve.exam {
+            exam.validate()?;
+        }
         let address: Result<std::net::SocketAddr, _> = self.serve.address.parse();
         let far = self.serve.remote.is_some();
         if !address.is_ok_and(|a| far || a.ip().is_loopback()) {
@@ -201,6 +405,20 @@ impl CartConfig {
 impl EngineConfig {
     fn validate(&self) -> Result<(), ConfigError> {
         let wrong = |message: String| Err(ConfigError { message });
+        if self.isolation == Isolation::InProcess && self.worker.is_some() {
+            return wrong(
+                "engine.worker: expected none with isolation = \"in_process\", found one"
+                    .to_owned(),
+            );
+        }
+        let listed = self.cpu_set.as_deref().unwrap_or(&[0]);
+        let twice = (1..listed.len()).any(|at| listed[..at].contains(&listed[at]));
+        if listed.is_empty() || twice || listed.iter().any(|&cpu| cpu > MOST_CPU) {
+            return wrong(format!(
+                "engine.cpu_set: expected one or more CPUs from 0 to {MOST_CPU}, each once, found \
+                  {listed:?}"
+            ));
+        }
         let given = &self.providers;
         let known = given.iter().all(|p| PROVIDERS.contains(&p.as_str()));
         let repeated = given
@@ -212,6 +430,16 @@ impl EngineConfig {
                 "engine.providers: expected one or more of {}, each once, found {given:?}",
                 PROVIDERS.join(", ")
             ));
+        }
+        if let Some(meanwhile) = &self.meanwhile {
+            let later = given.iter().skip(1).any(|p| p == meanwhile);
+            let fits = self.policy == Policy::Degrade && self.isolation == Isolation::Worker;
+            if !(later && fits) {
+                return wrong(format!(
+                    "engine.meanwhile: expected a provider of the list but the first, with policy \
+                     = \"degrade\" and isolation = \"worker\", found {meanwhile:?}"
+                ));
+            }
         }
         if self.policy != Policy::Pinned {
             return match (&self.variant, &self.libraries) {

@@ -3,6 +3,7 @@
 use crate::clock::{self, Pace};
 use crate::decide::{Ladder, LadderRules, Level, Load};
 use crate::events::Reason;
+use crate::recorder::{LoadRecord, Record, Tap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The ladder; it stays at [`Level::Full`] in virtual time.
@@ -10,6 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub(crate) struct Effort {
     pace: Pace,
     state: Mutex<State>,
+    recorder: Tap,
 }
 
 #[derive(Debug)]
@@ -19,13 +21,14 @@ struct State {
 }
 
 impl Effort {
-    pub fn new(pace: Pace) -> Self {
+    pub fn new(pace: Pace, recorder: Tap) -> Self {
         Self {
             pace,
             state: Mutex::new(State {
                 ladder: Ladder::new(LadderRules::default()),
                 failed: false,
             }),
+            recorder,
         }
     }
 
@@ -40,12 +43,24 @@ impl Effort {
         }
         let mut state = self.lock();
         let before = state.ladder.level();
-        let level = state.ladder.step(Load {
+        let load = Load {
             at_nanos: clock::now_nanos(),
             busy,
             hot: false,
             failed,
-        });
+        };
+        let ladder = self.recorder.is_on().then(|| state.ladder.clone());
+        let level = state.ladder.step(load);
+        if let Some(before) = ladder {
+            let after = level;
+            let record = LoadRecord {
+                before,
+                load,
+                after,
+            };
+            self.recorder
+                .record(None, || Record::Load(Box::new(record)));
+        }
         state.failed |= failed;
         state.failed &= level >= Level::SignalOnly;
         (level != before).then_some(level)

@@ -1,7 +1,8 @@
 //! What the pipeline asks of an inference engine.
 //!
 //! Guarantees asked for: one thread owns an engine; calls return only when the result is there;
-//! a slot's tokens stay valid until the slot is written again. Not asked for: cancelling a call.
+//! a slot's tokens stay valid until the slot is written again or the generation changes. Not asked
+//! for: cancelling a call.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,6 +35,12 @@ pub enum EngineError {
         /// The slot.
         slot: usize,
     },
+    /// There is no engine to ask at present; its [`EngineWatch`] tells when there is one again.
+    #[error("no engine: {message}")]
+    Absent {
+        /// Why.
+        message: String,
+    },
 }
 
 /// What is running behind an [`Engine`].
@@ -49,12 +56,67 @@ pub struct EngineInfo {
     pub nodes: BTreeMap<String, usize>,
     /// Why this is not the provider asked for, or not wholly; nothing when it is.
     pub degraded: Option<String>,
+    /// How the variant came to pass the parity gate, in words; absent without a gate.
+    pub gate: Option<String>,
+    /// How long the graphs took when they were proven here; absent where that was not measured.
+    pub timings: Option<Timings>,
+    /// What is being made ready to take its place, in words; nothing when nothing is.
+    pub coming: Option<String>,
+}
+
+/// How long the graphs took on the golden clips, the shortest of each.
+///
+/// # Units
+/// Nanoseconds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Timings {
+    /// The encoder.
+    pub encode_nanos: u64,
+    /// Each head graph, by head and graph key (`1`, `2`, `0+1`).
+    pub heads_nanos: BTreeMap<(String, String), u64>,
+}
+
+/// Whether an engine that comes and goes is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// It is being loaded and proven; what is being done, in words.
+    WarmingUp(String),
+    /// It answers.
+    Serving(Box<EngineInfo>),
+    /// It is not there, and why. It may come back by itself.
+    Down(String),
+}
+
+/// An engine that comes and goes, as other threads see it.
+///
+/// # Real-time
+/// No call waits for anything slower than a copy.
+pub trait EngineWatch: Send + Sync {
+    /// Grows with every change of [`EngineWatch::standing`].
+    fn number(&self) -> u64;
+
+    /// What it is now.
+    fn standing(&self) -> Standing;
+
+    /// A new exam begins: an engine that was off until then may be started again.
+    fn begin_exam(&self);
 }
 
 /// An encoder, its heads, and a ring of token slots between them.
 pub trait Engine: Send {
     /// What is running.
     fn info(&self) -> EngineInfo;
+
+    /// Sees the engine from other threads; none for one that is there as long as it lives.
+    fn watch(&self) -> Option<Arc<dyn EngineWatch>> {
+        None
+    }
+
+    /// Changes when tokens from before are gone: what stands in other slots than the newest encoded
+    /// one belongs to another engine.
+    fn generation(&self) -> u64 {
+        0
+    }
 
     /// Number of token slots.
     fn slots(&self) -> usize;
@@ -100,6 +162,15 @@ pub trait Engine: Send {
         slots: &[usize],
         out: &mut Vec<f32>,
     ) -> Result<(), EngineError>;
+
+    /// Runs once on whatever there is, so that an idle device stays ready; no slot changes. Gives
+    /// false for an engine that needs none.
+    ///
+    /// # Errors
+    /// [`EngineError::Failed`].
+    fn keep_warm(&mut self) -> Result<bool, EngineError> {
+        Ok(false)
+    }
 
     /// Copies the tokens `[tokens, dim]` of `slot` into `out` after clearing it. For parity, not
     /// for the live path.

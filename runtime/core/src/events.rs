@@ -50,7 +50,7 @@ pub struct Estimate {
     pub view: Output<ViewValue>,
     /// Left ventricular ejection fraction.
     pub lvef: Output<LvefValue>,
-    /// Image signal meter. OFF until a signal meter exists.
+    /// Image signal meter. OFF until an imaging area has been found and measured.
     pub signal: Output<SignalValue>,
 }
 
@@ -154,7 +154,7 @@ pub enum Reason {
     LowSignal,
     /// The view is not one the head accepts.
     WrongView,
-    /// The view is not certain enough.
+    /// The view is not certain enough, or the interval wider than the package's limit.
     Uncertain,
     /// The rhythm does not allow a number.
     Rhythm,
@@ -282,8 +282,30 @@ pub enum Calibrated {
 /// Value of the `signal` output.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SignalValue {
-    /// 0 (nothing to see) to 1.
+    /// 0 (nothing to see) to 1. It does not judge the diagnostic worth.
     pub meter: f32,
+    /// What is lacking most, in plain words that name what was measured. Absent when nothing is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub hint: Option<String>,
+}
+
+/// Where on the screen the ultrasound image is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ImagingArea {
+    /// Number of the sector, as in [`Segment::sector`].
+    pub number: u32,
+    /// `phased`, `curvilinear` or `linear`.
+    pub shape: String,
+    /// True when the probe is at the bottom.
+    pub inverted: bool,
+    /// How well straight sides, arc and filling fit, 0 to 1.
+    pub confidence: f32,
+    /// Corners in order, each x and y as fractions of the frame's width and height, from its upper
+    /// left corner.
+    pub outline: Vec<[f32; 2]>,
+    /// Patches of the encoder's image, numbered row by row, that lie wholly outside.
+    #[serde(default)]
+    pub patches_outside: Vec<u32>,
 }
 
 /// A change of the session, or its counters.
@@ -303,9 +325,15 @@ pub struct State {
     /// Where every frame went, as of this event. Absent in STARTED.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub counters: Option<Counters>,
-    /// What is running. Present in STARTED.
+    /// What is running. Present in STARTED, and when the engine has changed or gone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionInfo>,
+    /// The imaging area, when this event tells of one that was found, changed or is known better.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub area: Option<ImagingArea>,
+    /// The image signal, when this event tells that it changed noticeably.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub signal: Option<SignalValue>,
 }
 
 /// What a [`State`] event reports.
@@ -316,14 +344,24 @@ pub enum StateKind {
     Started,
     /// Counters, once per second of capture time.
     Counters,
-    /// The geometry of the frames changed; windows were cleared.
+    /// The geometry of the frames or the imaging area changed; windows were cleared. `area` holds
+    /// the new area as far as it is known.
     SectorChanged,
-    /// What the image does has changed: live, frozen, repeating, colour.
+    /// What the screen shows has changed: live, frozen, repeating, colour, no contact; or the
+    /// imaging area was found (`area`), or the image signal changed (`signal`).
     ScreenChanged,
     /// The degradation ladder moved.
     LadderChanged,
     /// The engine failed; estimates are withheld.
     EngineDown,
+    /// The engine is being loaded and proven; estimates are withheld. Comes again with each step.
+    EngineWarmingUp,
+    /// The engine serves, for the first time, again, or another one in its place; `session` says
+    /// what. Views and numbers begin anew.
+    EngineReady,
+    /// Another engine is being made ready to take the place of the one that serves, which goes on.
+    /// Comes again with each step.
+    EngineProgress,
     /// The source's device went away.
     SourceLost,
     /// It is there again; the time grid starts anew.

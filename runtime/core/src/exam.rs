@@ -1,8 +1,7 @@
 //! Which exam is the newest, across all threads of a session.
 
 use crate::events::Exam;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Arc, AtomicU64, Ordering};
 
 /// Number of the newest exam, seen by everything that may still hold something of an older one.
 #[derive(Debug, Clone, Default)]

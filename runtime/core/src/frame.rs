@@ -1,9 +1,11 @@
 //! One frame as a source hands it over.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// How a pixel is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
 pub enum PixelFormat {
     /// One byte, luminance.
     Gray8,

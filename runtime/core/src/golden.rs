@@ -7,8 +7,9 @@ use crate::dump::{DumpError, DumpReader};
 use crate::engine::{Engine, EngineError};
 use crate::frame::FrameMeta;
 use crate::grid::{Candidate, Grid, Verdict};
-use crate::manifest::{Manifest, ManifestError, Tokens, Tolerance, Variant};
-use crate::npz::{self, Array, NpzError, Values};
+use crate::kept;
+use crate::manifest::{Encoder, Manifest, ManifestError, Tokens, Tolerance, Variant};
+use crate::npz::{self, NpzError};
 use crate::package::Package;
 use crate::preprocess::{PreprocessError, Preprocessor};
 use std::collections::BTreeMap;
@@ -19,7 +20,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 mod compare;
+mod file;
 pub use compare::{Check, compare};
+pub use file::Expected;
 
 /// Most golden clips of a package.
 pub const MOST_CLIPS: usize = 2;
@@ -197,66 +200,6 @@ pub struct Answers {
 }
 
 const TOKENS: &str = "tokens";
-const PLACES: &str = "token_index";
-
-impl Answers {
-    /// The bytes of the `.npz` file: `token_index`, `tokens` and one `head.NAME.KEY` per graph.
-    ///
-    /// # Errors
-    /// [`NpzError`] if the tokens are not as many as the places say.
-    pub fn to_npz(&self) -> Result<Vec<u8>, NpzError> {
-        let rows = self.places.len();
-        let dim = self.tokens.len() / rows.max(1);
-        let places = self.places.iter().map(|&place| place as i64).collect();
-        let mut arrays = BTreeMap::from([
-            (PLACES.to_owned(), Array::integers(places)),
-            (
-                TOKENS.to_owned(),
-                Array::floats(&[rows, dim], self.tokens.clone()),
-            ),
-        ]);
-        for ((name, key), values) in &self.heads {
-            let array = Array::floats(&[values.len()], values.clone());
-            arrays.insert(format!("head.{name}.{key}"), array);
-        }
-        npz::write(&arrays)
-    }
-
-    /// Reads what [`Answers::to_npz`] wrote.
-    ///
-    /// # Errors
-    /// [`NpzError`] for a missing or unknown array.
-    pub fn from_npz(file: &[u8]) -> Result<Self, NpzError> {
-        let wrong = |what: &str, expected: &str, found: &str| NpzError {
-            what: what.escape_debug().to_string(),
-            expected: expected.to_owned(),
-            found: found.to_owned(),
-        };
-        let (mut places, mut tokens, mut heads) = (None, None, BTreeMap::new());
-        for (name, array) in npz::read(file)? {
-            let head = name.strip_prefix("head.").and_then(|n| n.split_once('.'));
-            match (name.as_str(), head, array.values) {
-                (PLACES, _, Values::Integers(values)) => {
-                    let values: Result<Vec<usize>, _> =
-                        values.into_iter().map(usize::try_from).collect();
-                    let expected = "places from 0";
-                    let values = values.map_err(|_| wrong(PLACES, expected, "a number below"))?;
-                    places = Some(values);
-                }
-                (TOKENS, _, Values::Floats(values)) => tokens = Some(values),
-                (_, Some((head, key)), Values::Floats(values)) => {
-                    heads.insert((head.to_owned(), key.to_owned()), values);
-                }
-                _ => return Err(wrong(&name, "an array of a golden clip", "another")),
-            }
-        }
-        Ok(Self {
-            places: places.ok_or_else(|| wrong(PLACES, "an array", "none"))?,
-            tokens: tokens.ok_or_else(|| wrong(TOKENS, "an array", "none"))?,
-            heads,
-        })
-    }
-}
 
 /// Places of the tokens that are kept: spread evenly, at most [`MOST_TOKEN_ROWS`].
 pub fn places(tokens: usize) -> Vec<usize> {
@@ -264,10 +207,33 @@ pub fn places(tokens: usize) -> Vec<usize> {
     (0..rows).map(|row| row * tokens / rows).collect()
 }
 
+/// The tokens that a variant of a fixed number of them is run on: those nearest to the middle of the
+/// clip. None for a variant that takes all.
+pub fn bucket(sizes: &Encoder, variant: &Variant) -> Option<Vec<usize>> {
+    let Tokens::Exactly(count) = variant.tokens else {
+        return None;
+    };
+    let rows = sizes.height_px / sizes.patch_px;
+    let grid = [sizes.tubelets(), rows, sizes.width_px / sizes.patch_px];
+    let middle = (grid[0] / 2 * grid[1] + grid[1] / 2) * grid[2] + grid[2] / 2;
+    let all = count == sizes.tokens();
+    kept::fill(&[middle], grid, count).filter(|_| !all)
+}
+
+/// Patch rows of the tokens `ids`; shorter for ids that the clip does not have.
+fn rows(sizes: &Encoder, clip: &GoldenClip, ids: &[usize]) -> Vec<f32> {
+    let (block, row) = (sizes.tokens_per_tubelet().max(1), sizes.row());
+    let row_of = |&id: &usize| {
+        let start = id % block * row;
+        clip.tubelets.get(id / block)?.get(start..start + row)
+    };
+    ids.iter().filter_map(row_of).flatten().copied().collect()
+}
+
 /// Called with what is being done; `Break` stops.
 pub type Step<'a> = &'a mut dyn FnMut(&str) -> ControlFlow<()>;
 
-/// Runs the encoder and every head graph of `variant` on `clips`.
+/// Runs the encoder and every head graph of `variant` on `clips`, or on the [`bucket`] of their tokens.
 ///
 /// Segment `s` of a head that starts with clip `c` is clip `c + s`, or the last one.
 ///
@@ -281,25 +247,30 @@ pub fn run(
     step: Step<'_>,
 ) -> Result<Vec<Answers>, GoldenError> {
     let sizes = &manifest.encoder;
-    let places = places(sizes.tokens());
+    let bucket = bucket(sizes, variant);
+    let tokens = bucket.as_ref().map_or(sizes.tokens(), Vec::len);
+    let places = places(tokens);
     let mut all = Vec::new();
     let mut answers = Vec::with_capacity(clips.len());
     for (slot, clip) in clips.iter().enumerate() {
         go_on(step(&format!("encode golden clip {}", slot + 1)))?;
-        engine.encode(&clip.tubelets, slot)?;
+        match &bucket {
+            None => engine.encode(&clip.tubelets, slot)?,
+            Some(ids) => engine.encode_kept(&rows(sizes, clip, ids), ids, slot)?,
+        }
         engine.tokens(slot, &mut all)?;
-        let mut tokens = Vec::with_capacity(places.len() * sizes.dim);
+        let mut kept = Vec::with_capacity(places.len() * sizes.dim);
         for &place in &places {
             let row = all.get(place * sizes.dim..(place + 1) * sizes.dim);
-            tokens.extend_from_slice(row.ok_or_else(|| EngineError::Shape {
+            kept.extend_from_slice(row.ok_or_else(|| EngineError::Shape {
                 what: TOKENS.to_owned(),
-                expected: format!("{} x {} values", sizes.tokens(), sizes.dim),
+                expected: format!("{tokens} x {} values", sizes.dim),
                 found: all.len().to_string(),
             })?);
         }
         answers.push(Answers {
             places: places.clone(),
-            tokens,
+            tokens: kept,
             heads: BTreeMap::new(),
         });
     }
@@ -335,16 +306,10 @@ fn go_on(flow: ControlFlow<()>) -> Result<(), GoldenError> {
     }
 }
 
-/// Why the golden clips say nothing about a variant; none where they do.
-pub fn why_not(manifest: &Manifest, variant: &Variant) -> Option<String> {
-    let all = manifest.encoder.tokens();
-    match variant.tokens {
-        _ if manifest.golden.is_empty() => Some("the package has no golden clips".to_owned()),
-        Tokens::Exactly(tokens) if tokens != all => Some(format!(
-            "it takes {tokens} tokens, the golden clips are of all {all}"
-        )),
-        _ => None,
-    }
+/// Why the golden clips say nothing about any variant; none where they do.
+pub fn why_not(manifest: &Manifest) -> Option<String> {
+    let none = manifest.golden.is_empty();
+    none.then(|| "the package has no golden clips".to_owned())
 }
 
 /// Runs the package's golden clips on `engine`, which is over its variant `name`, and compares
@@ -365,7 +330,7 @@ pub fn verify(
             found: "none".to_owned(),
         });
     };
-    if let Some(found) = why_not(manifest, variant) {
+    if let Some(found) = why_not(manifest) {
         return Err(GoldenError::Package {
             expected: format!("clips for variant {name}"),
             found,
@@ -392,8 +357,14 @@ pub fn verify(
         File::open(&path)
             .and_then(|file| file.take(npz::MOST_BYTES).read_to_end(&mut bytes))
             .map_err(read(&path))?;
-        let answers = Answers::from_npz(&bytes);
-        expected.push(answers.map_err(|error| GoldenError::Expected { path, error })?);
+        let answers = Expected::from_npz(&bytes);
+        let answers = answers.map_err(|error| GoldenError::Expected { path, error })?;
+        let bucket = bucket(&manifest.encoder, variant).map(|ids| ids.len());
+        let own = answers.of(bucket).ok_or_else(|| GoldenError::Package {
+            expected: format!("golden answers for the tokens of variant {name}"),
+            found: "none".to_owned(),
+        })?;
+        expected.push(own);
     }
     let found = run(engine, manifest, variant, &clips, step)?;
     let names: Vec<&String> = manifest.golden.keys().collect();

@@ -6,9 +6,14 @@
 //! clip has frames the grid waits, and starts again with the next frame.
 
 use crate::manifest::Sampling;
+use crate::ring::MAX_CAPTURE_NANOS;
+use serde::{Deserialize, Serialize};
+
+/// Most slots of a grid that was read: years at any rate.
+const MOST_SLOTS: u64 = 1 << 40;
 
 /// A frame as the grid sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Candidate {
     /// Frame number.
     pub number: u64,
@@ -30,10 +35,13 @@ pub enum Verdict {
 }
 
 /// The sampling grid of one stream.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Grid {
+    #[serde(skip)]
     rate_hz: f64,
+    #[serde(skip)]
     max_skew_nanos: i64,
+    #[serde(skip)]
     most_gaps: usize,
     gaps: usize,
     origin_nanos: Option<i64>,
@@ -55,8 +63,36 @@ impl Grid {
         }
     }
 
+    /// Goes on where another grid stands, by this one's own rules.
+    pub fn resume(&mut self, other: &Self) {
+        *self = Self {
+            rate_hz: self.rate_hz,
+            max_skew_nanos: self.max_skew_nanos,
+            most_gaps: self.most_gaps,
+            gaps: other.gaps.min(self.most_gaps.saturating_sub(1)),
+            ..*other
+        };
+    }
+
+    /// Checks that a grid that was read stands at a time that a clock gives.
+    ///
+    /// # Errors
+    /// What is out of range.
+    pub fn check(&self) -> Result<(), String> {
+        let times = [self.origin_nanos, self.before.map(|c| c.capture_nanos)];
+        let wrong = |t: &i64| !(0..=MAX_CAPTURE_NANOS).contains(t);
+        match times.iter().flatten().any(wrong) || self.slot > MOST_SLOTS {
+            false => Ok(()),
+            true => Err(format!(
+                "time grid: expected times of 0 to {MAX_CAPTURE_NANOS} ns and at most \
+                 {MOST_SLOTS} slots, found {times:?} and {}",
+                self.slot
+            )),
+        }
+    }
+
     fn due_nanos(&self, origin: i64) -> i64 {
-        origin + (self.slot as f64 * 1e9 / self.rate_hz).round() as i64
+        origin.saturating_add((self.slot as f64 * 1e9 / self.rate_hz).round() as i64)
     }
 
     /// Takes the next frame; capture times must grow. Appends what follows from it to `verdicts`.
@@ -115,7 +151,7 @@ impl Grid {
     /// The caller subtracts what a frame may arrive late.
     pub fn expire(&mut self, now_nanos: i64, verdicts: &mut Vec<Verdict>) {
         while let Some(origin) = self.origin_nanos
-            && now_nanos - self.due_nanos(origin) > self.max_skew_nanos
+            && now_nanos.saturating_sub(self.due_nanos(origin)) > self.max_skew_nanos
         {
             match self.before.take() {
                 Some(before) => self.choose(before, verdicts),

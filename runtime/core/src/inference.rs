@@ -1,8 +1,12 @@
 //! The inference thread: owns the engine, turns clips into estimates.
 
+mod recording;
+
+pub use recording::Memory;
+
 use crate::clip::Clip;
 use crate::clock::{self, Pace};
-use crate::decide::{ViewDecision, ViewSmoother, gate};
+use crate::decide::{Level, ViewDecision, ViewSmoother, gate};
 use crate::effort::{self, Effort};
 use crate::engine::{Engine, EngineError};
 use crate::events::{
@@ -12,13 +16,22 @@ use crate::events::{
 use crate::exam::NewestExam;
 use crate::judge;
 use crate::latency::Latencies;
-use crate::manifest::{Calibration, HeadOutput, LVEF, Manifest, VIEW};
+use crate::manifest::{HeadOutput, LVEF, Manifest, VIEW};
+use crate::moment::Moment;
 use crate::outbox::Outbox;
+use crate::power;
 use crate::readings::{Group, Readings};
-use crossbeam_channel::{Receiver, Sender};
+use crate::recorder::{Answer, Header, MomentRecord, Tap};
+use crate::screen::ScreenSetup;
+use crate::screen::signal::{Reading, SignalBoard};
+use crate::seat::{Facts, Seat};
+use crate::warmth::Warmth;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Clips for which a label must have been shown before an EF is.
@@ -29,49 +42,125 @@ const FPS_SLACK: f64 = 0.05;
 /// What every estimate repeats, and the rules it is made by.
 pub(crate) struct Context {
     pub manifest: Arc<Manifest>,
-    /// That of the variant that runs.
-    pub calibration: Option<Calibration>,
     pub package: String,
     pub config: String,
-    pub provider: String,
-    pub degraded: Option<String>,
+    pub seat: Seat,
     pub pace: Pace,
     pub valid_for_nanos: i64,
     pub max_segment_gap_nanos: i64,
     pub newest_exam: NewestExam,
     pub latencies: Arc<Latencies>,
     pub effort: Effort,
+    /// How the scanner's screen lies.
+    pub screen: ScreenSetup,
+    /// The newest image signal.
+    pub signal: SignalBoard,
+    pub recorder: Tap,
 }
 
 impl Context {
-    /// An estimate without any value.
-    pub fn refused(&self, clip: u64, reason: Reason, segment: Option<Segment>) -> Estimate {
+    /// That of a recorded session.
+    pub fn recorded(header: &Header, manifest: Manifest) -> Self {
+        let pace = match header.real_pace {
+            true => Pace::Real,
+            false => Pace::Max,
+        };
+        let manifest = Arc::new(manifest);
+        Self {
+            seat: Seat::recorded(manifest.clone()),
+            manifest,
+            package: header.package.clone(),
+            config: header.config.clone(),
+            pace,
+            valid_for_nanos: header.valid_for_nanos,
+            max_segment_gap_nanos: header.max_segment_gap_nanos,
+            newest_exam: NewestExam::default(),
+            latencies: Arc::default(),
+            effort: Effort::new(pace, Tap::default()),
+            screen: ScreenSetup::default(),
+            signal: SignalBoard::default(),
+            recorder: Tap::default(),
+        }
+    }
+
+    /// What an estimate made now repeats.
+    pub fn moment(&self) -> Moment {
+        self.moment_at(self.effort.level())
+    }
+
+    /// As [`Context::moment`], for a clip that is judged with the ladder at `level`.
+    pub fn moment_at(&self, level: Level) -> Moment {
+        Moment {
+            facts: self.seat.facts(),
+            level,
+            signal: self.signal.reading(),
+        }
+    }
+
+    /// Goes back to a recorded moment; for a context of [`Context::recorded`].
+    pub fn relive(&self, moment: &MomentRecord) -> Moment {
+        self.seat.set(&moment.engine);
+        self.signal.restore(moment.signal);
+        self.moment_at(moment.level)
+    }
+
+    /// An estimate without any value, made at `moment`.
+    pub fn refused(
+        &self,
+        clip: u64,
+        reason: Reason,
+        segment: Option<Segment>,
+        moment: &Moment,
+    ) -> Estimate {
         let evidence = Evidence {
             segments: segment.into_iter().collect(),
             ..Evidence::default()
         };
+        let facts = &moment.facts;
         Estimate {
             schema: SCHEMA,
             clip,
-            provider: self.provider.clone(),
-            degraded: self.degraded(),
+            provider: facts.provider.clone(),
+            degraded: effort::words(facts.degraded.as_ref(), moment.level),
             package: self.package.clone(),
             config: self.config.clone(),
             sent_nanos: None,
             raw: None,
             view: Output::withheld(reason, evidence.clone()),
+            signal: Reading::output(moment.signal, evidence.clone(), self.valid_for_nanos),
             lvef: if self.manifest.heads.contains_key(LVEF) {
                 Output::withheld(reason, evidence)
             } else {
                 Output::quiet(Status::Off)
             },
-            signal: Output::quiet(Status::Off),
         }
     }
 
     /// Why the numbers are worse or fewer than they could be, in words.
     pub fn degraded(&self) -> Option<String> {
-        effort::words(self.degraded.as_ref(), self.effort.level())
+        effort::words(self.seat.facts().degraded.as_ref(), self.effort.level())
+    }
+
+    /// Why no clip is inferred at present, if so.
+    pub fn rests(&self) -> Option<Reason> {
+        self.seat.facts().rests.or_else(|| self.effort.rests())
+    }
+
+    /// Tells of a change of the engine, and gives why no clip is inferred from now on, if so.
+    pub fn look(&self, outbox: &Outbox, at_nanos: i64) -> Option<Reason> {
+        let news = self.seat.look()?;
+        outbox.send(Event::State(Box::new(State {
+            schema: SCHEMA,
+            state: news.kind,
+            at_nanos,
+            detail: news.detail,
+            degraded: self.degraded(),
+            counters: None,
+            session: Some(news.session),
+            area: None,
+            signal: None,
+        })));
+        news.rests
     }
 
     /// Takes a measurement of the load and tells of a step of the ladder.
@@ -87,6 +176,8 @@ impl Context {
             degraded: self.degraded(),
             counters: None,
             session: None,
+            area: None,
+            signal: None,
         })));
     }
 
@@ -100,11 +191,7 @@ impl Context {
         let newest_nanos = newest_nanos.map(|s| s.last_capture_nanos);
         if self.pace == Pace::Real {
             let now = clock::now_nanos();
-            judge::expire(&mut estimate.view, now);
-            judge::expire(&mut estimate.lvef, now);
-            judge::stamp_age(&mut estimate.view, now);
-            judge::stamp_age(&mut estimate.lvef, now);
-            estimate.sent_nanos = Some(now);
+            judge::stamp(&mut estimate, now);
             if let Some(newest) = newest_nanos.filter(|n| *n <= now) {
                 let age = Duration::from_nanos((now - newest).unsigned_abs());
                 self.latencies.event.record(age);
@@ -115,6 +202,7 @@ impl Context {
 }
 
 /// A clip whose tokens are still in the engine's ring.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Encoded {
     slot: usize,
     segment: Segment,
@@ -131,9 +219,19 @@ pub(crate) struct Inference {
     readings: Readings,
     newest: Option<(Segment, u64)>,
     next_slot: usize,
+    generation: u64,
     down: bool,
     /// After a panic nothing is known of the engine's state: it is not asked again.
     panicked: bool,
+    warmth: Warmth,
+    /// When the encoder, and when the engine last answered for the clip at hand.
+    answered: (Instant, Instant),
+    /// What the estimate of the clip at hand repeats.
+    moment: Moment,
+    /// The engine's answers on the clip at hand, its slots, and clips judged; for the recorder.
+    answers: [Answer; 3],
+    slots: usize,
+    judged: u64,
 }
 
 impl Inference {
@@ -141,7 +239,11 @@ impl Inference {
         let labels = context.manifest.view_labels().len();
         let smoother = ViewSmoother::new(judge::view_rules(&context.manifest), labels);
         Self {
+            warmth: Warmth::new(context.pace),
+            answered: (Instant::now(), Instant::now()),
+            moment: context.moment(),
             context,
+            generation: engine.generation(),
             engine,
             outbox,
             encoded: VecDeque::new(),
@@ -152,21 +254,60 @@ impl Inference {
             next_slot: 0,
             down: false,
             panicked: false,
+            answers: Default::default(),
+            slots: 0,
+            judged: 0,
         }
     }
 
     /// Serves clips until the sender is gone. Every clip goes back through `returns`.
     pub fn run(mut self, clips: &Receiver<Clip>, returns: &Sender<Clip>) {
-        for mut clip in clips {
+        loop {
+            let next = match self.warmth.patience() {
+                Some(patience) => clips.recv_timeout(patience),
+                None => clips.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            let mut clip = match next {
+                Ok(clip) => clip,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.pulse();
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
             let served = catch_unwind(AssertUnwindSafe(|| self.serve(&mut clip)));
             if served.is_err() {
-                self.panicked = true;
-                self.forget();
+                let level = self.context.effort.level();
+                let refused = self.gave_up(&clip, level);
+                self.record(&clip);
                 self.report_down(&clip, "the engine panicked");
-                self.refuse(&clip);
+                self.context.send(&self.outbox, refused);
             }
             if returns.send(clip).is_err() {
                 return;
+            }
+        }
+    }
+
+    /// Runs an idle engine once so that the first clip after the pause finds it ready.
+    fn pulse(&mut self) {
+        if power::on_battery() {
+            return;
+        }
+        let begin = Instant::now();
+        match catch_unwind(AssertUnwindSafe(|| self.engine.keep_warm())) {
+            Ok(Ok(true)) => {
+                self.context
+                    .latencies
+                    .pulses
+                    .fetch_add(1, Ordering::Relaxed);
+                self.warmth.pulsed(begin.elapsed());
+            }
+            Ok(_) => self.warmth.forget(),
+            Err(_) => {
+                self.record_panic();
+                self.panicked();
+                self.warmth.forget();
             }
         }
     }
@@ -177,38 +318,114 @@ impl Inference {
         {
             return;
         }
+        let level = self.context.effort.level();
+        self.remember();
         if self.panicked {
-            self.refuse(clip);
+            let refused = self.gave_up(clip, level);
+            self.record(clip);
+            self.context.send(&self.outbox, refused);
             return;
         }
         let begin = Instant::now();
         let latencies = self.context.latencies.clone();
         let waited = begin.saturating_duration_since(clip.formed);
         latencies.clip_wait.record(waited);
-        match self.estimate(clip) {
-            Ok(estimate) => {
-                latencies.inference.record(begin.elapsed());
+        let (estimate, error) = self.judge(clip, level);
+        self.record(clip);
+        match error {
+            None => {
+                let took = begin.elapsed();
+                latencies.inference.record(took);
+                if self.warmth.paused(begin) {
+                    latencies.after_pause.record(took);
+                }
                 self.down = false;
                 self.context.send(&self.outbox, estimate);
+                let (encoded, answered) = self.answered;
+                latencies.encoder_to_event.record(encoded.elapsed());
+                latencies.answer_to_event.record(answered.elapsed());
+                self.record_age(clip);
+                self.warmth.inferred(Instant::now(), took);
                 let busy = clip.formed.elapsed().as_nanos() as f64;
                 let time_nanos = self.context.valid_for_nanos as f64;
                 self.context.measure(&self.outbox, busy / time_nanos, false);
             }
-            Err(error) => {
-                self.forget();
+            Some(EngineError::Absent { .. }) => self.context.send(&self.outbox, estimate),
+            Some(error) => {
+                self.warmth.forget();
                 self.context.measure(&self.outbox, 0.0, true);
                 self.report_down(clip, &error.to_string());
-                self.refuse(clip);
+                self.context.send(&self.outbox, estimate);
             }
         }
     }
 
-    fn refuse(&self, clip: &Clip) {
+    /// How old the newest frame of an inferred clip is now that its event was sent.
+    fn record_age(&self, clip: &Clip) {
+        let newest = clip.frames.last().map(|frame| frame.capture_nanos);
+        let age = newest.map(|nanos| clock::now_nanos() - nanos).unwrap_or(-1);
+        if self.context.pace == Pace::Real && age >= 0 {
+            let age = Duration::from_nanos(age.unsigned_abs());
+            self.context.latencies.evidence.record(age);
+        }
+    }
+
+    /// The estimate of a clip; where the engine fails or is absent, one without any value, and why.
+    pub fn judge(&mut self, clip: &mut Clip, level: Level) -> (Estimate, Option<EngineError>) {
+        match self.estimate(clip, level) {
+            Ok(estimate) => (estimate, None),
+            Err(error) => {
+                self.forget_tokens();
+                if matches!(error, EngineError::Absent { .. }) {
+                    self.look(clip);
+                }
+                (self.refused(clip, level), Some(error))
+            }
+        }
+    }
+
+    /// The estimate of a clip on which the engine panicked, or of one after it.
+    pub fn gave_up(&mut self, clip: &Clip, level: Level) -> Estimate {
+        self.panicked();
+        self.refused(clip, level)
+    }
+
+    /// Forgets everything for good: whatever the engine says from now on is not asked.
+    pub fn panicked(&mut self) {
+        self.panicked = true;
+        self.forget_tokens();
+        (self.next_slot, self.generation) = (0, 0);
+    }
+
+    fn refused(&mut self, clip: &Clip, level: Level) -> Estimate {
+        self.moment = self.context.moment_at(level);
+        let reason = self.moment.facts.rests.unwrap_or(Reason::EngineDown);
         let segment = clip.segment();
-        let refused = self
-            .context
-            .refused(clip.number, Reason::EngineDown, segment);
-        self.context.send(&self.outbox, refused);
+        self.context
+            .refused(clip.number, reason, segment, &self.moment)
+    }
+
+    /// Asks a head.
+    fn ask(&mut self, name: &str, slots: &[usize]) -> Result<Vec<f32>, EngineError> {
+        let mut values = Vec::new();
+        let answered = self.engine.head(name, slots, &mut values);
+        if self.context.recorder.is_on() {
+            let [_, view, lvef] = &mut self.answers;
+            let to = if name == VIEW { view } else { lvef };
+            *to = match &answered {
+                Ok(()) => Answer::Gave(values.iter().map(|v| v.to_bits()).collect()),
+                Err(error) => error.into(),
+            };
+        }
+        answered?;
+        self.answered.1 = Instant::now();
+        finite(name, &values)?;
+        Ok(values)
+    }
+
+    fn look(&self, clip: &Clip) {
+        let at_nanos = clip.frames.last().map_or(0, |f| f.capture_nanos);
+        self.context.look(&self.outbox, at_nanos);
     }
 
     fn report_down(&mut self, clip: &Clip, detail: &str) {
@@ -224,10 +441,12 @@ impl Inference {
             degraded: self.context.degraded(),
             counters: None,
             session: None,
+            area: None,
+            signal: None,
         })));
     }
 
-    fn estimate(&mut self, clip: &mut Clip) -> Result<Estimate, EngineError> {
+    fn estimate(&mut self, clip: &mut Clip, level: Level) -> Result<Estimate, EngineError> {
         let segment = clip.segment().ok_or_else(|| EngineError::Failed {
             what: "clip".to_owned(),
             message: "it has no frame".to_owned(),
@@ -237,18 +456,34 @@ impl Inference {
         let slot = self.next_slot;
         self.encoded
             .retain(|e| e.slot != slot && e.segment.exam.number == clip.exam.number);
-        self.engine.encode(&clip.tubelets, slot)?;
+        let encoded = self.engine.encode(&clip.tubelets, slot);
+        if self.context.recorder.is_on() {
+            self.answers[0] = match &encoded {
+                Ok(()) => Answer::Gave(Vec::new()),
+                Err(error) => error.into(),
+            };
+        }
+        encoded?;
         clip.inferred = true;
-        self.next_slot = (slot + 1) % self.engine.slots();
+        let encoded = Instant::now();
+        self.slots = self.engine.slots();
+        self.next_slot = (slot + 1) % self.slots.max(1);
+        let generation = self.engine.generation();
+        if generation != self.generation {
+            self.generation = generation;
+            self.forget_tokens();
+            self.look(clip);
+        }
+        self.moment = context.moment_at(level);
+        let facts = self.moment.facts.clone();
 
-        let mut estimate = context.refused(clip.number, Reason::WarmingUp, Some(segment.clone()));
+        let evidence = Some(segment.clone());
+        let mut estimate = context.refused(clip.number, Reason::WarmingUp, evidence, &self.moment);
         let mut raw = Raw::default();
-        let mut logits = Vec::new();
-        self.engine.head(VIEW, &[slot], &mut logits)?;
-        finite(VIEW, &logits)?;
+        let logits = self.ask(VIEW, &[slot])?;
+        self.answered.0 = encoded;
         self.follow(&segment, clip.stretch);
-        let probabilities =
-            judge::softmax(&logits, judge::temperature(context.calibration.as_ref()));
+        let probabilities = judge::softmax(&logits, judge::temperature(facts.calibration.as_ref()));
         self.smoother.push(&probabilities);
         let label = judge::clip_label(manifest, &probabilities);
         let label = label.and_then(|at| manifest.view_labels().get(at).cloned());
@@ -270,9 +505,9 @@ impl Inference {
         raw.view = Some(logits);
         self.encoded.push_back(Encoded { slot, segment });
         if let Some(head) = manifest.heads.get(LVEF) {
-            let outcome = self.regress(clip, head.segments, &head.output, &mut raw)?;
+            let outcome = self.regress(clip, level, (head.segments, &head.output), &mut raw)?;
             estimate.lvef = match outcome {
-                Ok(()) => self.ejection(&head.output, status),
+                Ok(()) => self.ejection(&facts, &head.output, status),
                 Err(reason) => {
                     let view = self.smoother.decision();
                     let lost = !matches!(view, ViewDecision::Shown(_));
@@ -309,12 +544,18 @@ impl Inference {
         self.newest = None;
     }
 
+    /// Forgets everything that came of the engine, which no longer holds it.
+    fn forget_tokens(&mut self) {
+        self.encoded.clear();
+        self.forget();
+    }
+
     /// Reads the EF from the newest clip, if it may be read.
     fn regress(
         &mut self,
         clip: &Clip,
-        segments: usize,
-        output: &HeadOutput,
+        level: Level,
+        (segments, output): (usize, &HeadOutput),
         raw: &mut Raw,
     ) -> Result<Result<(), Reason>, EngineError> {
         let view = self.smoother.decision();
@@ -332,7 +573,7 @@ impl Inference {
         let labels = self.context.manifest.view_labels();
         let known = |label: &String| labels.iter().position(|l| l == label);
         let accepted: Vec<usize> = required_views.iter().filter_map(known).collect();
-        let label = match gate(None, self.context.effort.level(), view, &accepted) {
+        let label = match gate(None, level, view, &accepted) {
             Ok(label) => label,
             Err(reason) => return Ok(Err(reason)),
         };
@@ -357,9 +598,7 @@ impl Inference {
             slots.insert(0, earlier.slot);
             evidence.insert(0, earlier.segment.clone());
         }
-        let mut z = Vec::new();
-        self.engine.head(LVEF, &slots, &mut z)?;
-        finite(LVEF, &z)?;
+        let z = self.ask(LVEF, &slots)?;
         let percent = judge::percent(output, &z);
         raw.lvef = Some(z);
         let Some(percent) = percent else {
@@ -376,7 +615,7 @@ impl Inference {
     }
 
     /// The readings so far as one number, once the view has been the same for long enough.
-    fn ejection(&self, output: &HeadOutput, status: Status) -> Output<LvefValue> {
+    fn ejection(&self, facts: &Facts, output: &HeadOutput, status: Status) -> Output<LvefValue> {
         let HeadOutput::Regression { range, .. } = output else {
             return Output::quiet(Status::Off);
         };
@@ -386,7 +625,8 @@ impl Inference {
             false => Err(Reason::WarmingUp),
         };
         judge::ejection(
-            self.context.calibration.as_ref(),
+            facts.calibration.as_ref(),
+            self.context.manifest.limits.widest_interval,
             combined,
             segments,
             status,

@@ -2,7 +2,7 @@
 
 use crate::decide::{Combined, EjectionRules, ViewDecision, ViewRules, ViewSmoother};
 use crate::events::{
-    Calibrated, Evidence, Interval, LvefValue, Output, Reason, Segment, Status, ViewValue,
+    Calibrated, Estimate, Evidence, Interval, LvefValue, Output, Reason, Segment, Status, ViewValue,
 };
 use crate::manifest::{Calibration, HeadOutput, LvefCalibration, Manifest, Trained};
 
@@ -109,9 +109,10 @@ pub fn percent(output: &HeadOutput, raw: &[f32]) -> Option<f64> {
 }
 
 /// The `lvef` output for several readings as one, with an interval where `calibration` speaks for
-/// it.
+/// it. One wider than `widest` points withholds the number.
 pub fn ejection(
     calibration: Option<&Calibration>,
+    widest: Option<f64>,
     combined: Result<Combined, Reason>,
     segments: Vec<Segment>,
     status: Status,
@@ -128,6 +129,13 @@ pub fn ejection(
         Some(c) if speaks_for(c, value, &segments) => (Calibrated::Inside, Some(around(c, value))),
         Some(_) => (Calibrated::Outside, None),
     };
+    let width = interval.map(|i| f64::from(i.high - i.low));
+    if width
+        .zip(widest)
+        .is_some_and(|(width, widest)| width > widest)
+    {
+        return Output::withheld(Reason::Uncertain, evidence(segments));
+    }
     Output {
         status,
         reason: None,
@@ -181,6 +189,17 @@ pub fn expire<T>(output: &mut Output<T>, now_nanos: i64) {
         let evidence = std::mem::take(&mut output.evidence);
         *output = Output::withheld(Reason::Stale, evidence);
     }
+}
+
+/// Stamps an estimate that leaves at `now_nanos`: what is past its time goes, ages are written.
+pub fn stamp(estimate: &mut Estimate, now_nanos: i64) {
+    expire(&mut estimate.view, now_nanos);
+    expire(&mut estimate.lvef, now_nanos);
+    expire(&mut estimate.signal, now_nanos);
+    stamp_age(&mut estimate.view, now_nanos);
+    stamp_age(&mut estimate.lvef, now_nanos);
+    stamp_age(&mut estimate.signal, now_nanos);
+    estimate.sent_nanos = Some(now_nanos);
 }
 
 /// Writes the ages of an output's evidence at `now_nanos`.

@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Buckets that share a power of two.
-const PER_OCTAVE: u64 = 16;
+const PER_OCTAVE: u64 = 64;
 const OCTAVE_BITS: u32 = PER_OCTAVE.trailing_zeros();
 const BUCKETS: usize = (PER_OCTAVE as usize) * (65 - OCTAVE_BITS as usize);
 
-/// A histogram of durations, in buckets no wider than 1/16 of what they hold.
+/// A histogram of durations, in buckets no wider than 1/64 of what they hold.
 ///
 /// # Real-time
 /// Recording allocates nothing, waits for nobody and takes a few atomic additions.
@@ -18,6 +18,13 @@ pub struct Histogram {
     sum_nanos: AtomicU64,
     min_nanos: AtomicU64,
     max_nanos: AtomicU64,
+}
+
+/// How far a [`Histogram`] was at one instant.
+#[derive(Debug, Clone, Default)]
+pub struct Mark {
+    counts: Vec<u64>,
+    sum_nanos: u64,
 }
 
 /// What a [`Histogram`] held at one instant.
@@ -80,18 +87,46 @@ impl Histogram {
         (counts, seen + rest, self.sum_nanos.load(Ordering::Relaxed))
     }
 
+    /// What was recorded up to now, for [`Histogram::since`] and [`Histogram::until`].
+    pub fn mark(&self) -> Mark {
+        let counts = self.buckets.iter().map(|b| b.load(Ordering::Relaxed));
+        Mark {
+            counts: counts.collect(),
+            sum_nanos: self.sum_nanos.load(Ordering::Relaxed),
+        }
+    }
+
     /// Reads it. What is recorded meanwhile may be in part of the numbers.
     pub fn spread(&self) -> Spread {
-        let counts: Vec<u64> = self
-            .buckets
-            .iter()
-            .map(|b| b.load(Ordering::Relaxed))
-            .collect();
+        self.since(&Mark::default())
+    }
+
+    /// What was recorded before `mark`. Shortest and longest are those of their buckets.
+    pub fn until(&self, mark: &Mark) -> Spread {
+        self.read(&mark.counts, mark.sum_nanos)
+    }
+
+    /// What was recorded after `mark`. Shortest and longest are those of their buckets.
+    pub fn since(&self, mark: &Mark) -> Spread {
+        let now = self.mark();
+        let before = mark.counts.iter().copied().chain(std::iter::repeat(0));
+        let counts = now.counts.iter().zip(before).map(|(n, b)| n - b);
+        let counts: Vec<u64> = counts.collect();
+        self.read(&counts, now.sum_nanos - mark.sum_nanos)
+    }
+
+    fn read(&self, counts: &[u64], sum_nanos: u64) -> Spread {
         let count: u64 = counts.iter().sum();
         if count == 0 {
             return Spread::default();
         }
-        let max_nanos = self.max_nanos.load(Ordering::Relaxed);
+        let least = self.min_nanos.load(Ordering::Relaxed);
+        let most = self.max_nanos.load(Ordering::Relaxed);
+        let first = counts.iter().position(|n| *n > 0).unwrap_or(0);
+        let min_nanos = first.checked_sub(1).map_or(0, |b| upper_end(b) + 1);
+        let min_nanos = min_nanos.max(least);
+        let last = counts.iter().rposition(|n| *n > 0);
+        let max_nanos = last.map_or(most, |b| upper_end(b).min(most));
         let at = |per_mille: u64| {
             let rank = (count * per_mille).div_ceil(1000).max(1);
             let mut seen = 0;
@@ -103,8 +138,8 @@ impl Histogram {
         };
         Spread {
             count,
-            min_nanos: self.min_nanos.load(Ordering::Relaxed),
-            mean_nanos: self.sum_nanos.load(Ordering::Relaxed) / count,
+            min_nanos,
+            mean_nanos: sum_nanos / count,
             p50_nanos: at(500),
             p90_nanos: at(900),
             p99_nanos: at(990),
@@ -114,7 +149,7 @@ impl Histogram {
     }
 }
 
-/// The bucket of a duration: its leading 1 and the four bits behind it.
+/// The bucket of a duration: its leading 1 and the six bits behind it.
 fn place(nanos: u64) -> usize {
     if nanos < PER_OCTAVE {
         return nanos as usize;
@@ -141,8 +176,24 @@ pub struct Latencies {
     pub clip_wait: Histogram,
     /// Encoder and heads of one clip.
     pub inference: Histogram,
+    /// The same, of clips that came after more than a second without one. Also in `inference`.
+    pub after_pause: Histogram,
+    /// From the end of the encoder to the event, heads included.
+    pub encoder_to_event: Histogram,
+    /// From the engine's last answer for a clip to its event.
+    pub answer_to_event: Histogram,
+    /// Runs of an idle engine that kept it warm.
+    pub pulses: AtomicU64,
+    /// From the capture of an inferred clip's newest frame to its event, in real pace.
+    pub evidence: Histogram,
     /// From the capture of a clip's newest frame to its event, in real pace.
     pub event: Histogram,
+    /// From the begin of a slot's decision to the whole clip at the hand-off, preprocessing included.
+    pub slot_to_clip: Histogram,
+    /// From the capture of a frame to the decision that a slot is its, in real pace.
+    pub decision: Histogram,
+    /// What the assembler does for one frame.
+    pub frame: Histogram,
     /// Bytes of the clips' blocks made so far.
     pub clip_bytes: AtomicU64,
 }
@@ -150,6 +201,29 @@ pub struct Latencies {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn warm_up_is_told_from_what_comes_after_it() {
+        let histogram = Histogram::default();
+        for micros in 1..=100 {
+            histogram.record(Duration::from_micros(micros));
+        }
+        let whole = histogram.spread();
+        let mark = histogram.mark();
+        histogram.record(Duration::from_millis(5));
+        let (before, after) = (histogram.until(&mark), histogram.since(&mark));
+        assert_eq!((before.count, before.p50_nanos), (100, whole.p50_nanos));
+        assert!(
+            (100_000..=102_000).contains(&before.max_nanos),
+            "{before:?}"
+        );
+        assert_eq!((after.count, after.p50_nanos), (1, 5_000_000));
+        assert_eq!((after.mean_nanos, after.max_nanos), (5_000_000, 5_000_000));
+        assert!(
+            (4_900_000..=5_000_000).contains(&after.min_nanos),
+            "{after:?}"
+        );
+    }
 
     #[test]
     fn every_duration_lies_in_its_bucket_and_buckets_are_narrow() {

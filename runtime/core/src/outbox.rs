@@ -3,6 +3,7 @@
 use crate::clock::Pace;
 use crate::events::{Estimate, Event, Reason, Status};
 use crate::judge;
+use crate::recorder::{Record, Tap};
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender, TrySendError, bounded};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,8 +27,31 @@ pub(crate) struct Tally {
 struct Ledger {
     tally: Tally,
     closed: bool,
+    overtaking: Overtaking,
+}
+
+/// Withholds the values of a clip that a newer refusal has overtaken.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Overtaking {
     /// The newest clip that was refused without waiting for older ones in inference.
     refused: Option<(u64, Reason)>,
+}
+
+impl Overtaking {
+    /// Takes the next estimate in the order they are sent.
+    pub fn apply(&mut self, estimate: &mut Estimate) {
+        match self.refused {
+            Some((newest, reason)) if estimate.clip < newest => overtake(estimate, reason),
+            _ => self.note(estimate),
+        }
+    }
+
+    /// Takes note of an estimate that is to be left as it is.
+    pub fn note(&mut self, estimate: &Estimate) {
+        if estimate.raw.is_none() && self.refused.is_none_or(|(n, _)| estimate.clip >= n) {
+            self.refused = estimate.view.reason.map(|r| (estimate.clip, r));
+        }
+    }
 }
 
 struct Shared {
@@ -44,10 +68,16 @@ pub(crate) struct Outbox {
     oldest: Receiver<Event>,
     pace: Pace,
     shared: Arc<Shared>,
+    recorder: Tap,
 }
 
 impl Outbox {
-    pub fn new(capacity: usize, pace: Pace, stop: Arc<AtomicBool>) -> (Self, Receiver<Event>) {
+    pub fn new(
+        capacity: usize,
+        pace: Pace,
+        stop: Arc<AtomicBool>,
+        recorder: Tap,
+    ) -> (Self, Receiver<Event>) {
         let (sender, receiver) = bounded(capacity);
         let outbox = Self {
             sender,
@@ -60,12 +90,18 @@ impl Outbox {
                         ..Tally::default()
                     },
                     closed: false,
-                    refused: None,
+                    overtaking: Overtaking::default(),
                 }),
                 stop,
             }),
+            recorder,
         };
         (outbox, receiver)
+    }
+
+    /// One that nobody reads.
+    pub fn nowhere() -> Self {
+        Self::new(1, Pace::Real, Arc::default(), Tap::default()).0
     }
 
     /// Sends an event; after [`Outbox::close`] it is silently left out.
@@ -79,10 +115,10 @@ impl Outbox {
         }
         let mut event = event;
         if let Event::Estimate(e) = &mut event {
-            match ledger.refused {
-                Some((newest, reason)) if e.clip < newest => overtake(e, reason),
-                _ if e.raw.is_none() => ledger.refused = e.view.reason.map(|r| (e.clip, r)),
-                _ => {}
+            ledger.overtaking.apply(e);
+            if self.recorder.is_on() {
+                let exam = e.view.evidence.segments.last().map(|s| s.exam.number);
+                self.recorder.record(exam, || Record::Sent(e.clone()));
             }
             ledger.tally.estimates += 1;
             for (name, status) in [
@@ -96,6 +132,11 @@ impl Outbox {
                     *count += 1;
                 }
             }
+        }
+        if let Event::State(state) = &event
+            && self.recorder.is_on()
+        {
+            self.recorder.record(None, || Record::Told(state.clone()));
         }
         let stopping = || self.shared.stop.load(Ordering::Relaxed);
         self.deliver(event, &mut ledger.tally, stopping);

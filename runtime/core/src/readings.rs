@@ -2,7 +2,8 @@
 
 use crate::decide::{BeatRules, Combined, EjectionRules, Reading, Rhythm, Span, combine};
 use crate::decide::{MAX_READINGS, covered_nanos};
-use crate::events::{Reason, Segment};
+use crate::events::{Exam, Reason, Segment};
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// Segments that make a number, unless they do not hold one beat.
@@ -11,7 +12,7 @@ const MOST_SEGMENTS: usize = 4;
 const MOST_NANOS: i64 = 8_000_000_000;
 
 /// What readings must share to make one number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Group {
     pub exam: u64,
     pub sector: u32,
@@ -19,19 +20,38 @@ pub(crate) struct Group {
     pub view: usize,
 }
 
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Kept {
     reading: Reading,
     segments: Vec<Segment>,
 }
 
 /// Readings of one group, oldest first.
-#[derive(Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Readings {
     group: Option<Group>,
     kept: VecDeque<Kept>,
 }
 
 impl Readings {
+    /// As read from a recording: of one exam, and no more than there may be.
+    pub fn resumed(mut self, exam: Exam) -> Self {
+        while self.kept.len() > MAX_READINGS {
+            self.kept.pop_front();
+        }
+        let segments = self.kept.iter_mut().flat_map(|k| &mut k.segments);
+        segments.for_each(|s| s.exam = exam);
+        self
+    }
+
+    /// Capture times of everything kept.
+    pub fn times(&self) -> impl Iterator<Item = i64> {
+        let spans = self.kept.iter().flat_map(|k| k.reading.spans.iter());
+        let spans = spans.flatten().flat_map(|s| [s.first_nanos, s.last_nanos]);
+        let segments = self.kept.iter().flat_map(|k| k.segments.iter());
+        spans.chain(segments.flat_map(|s| [s.first_capture_nanos, s.last_capture_nanos]))
+    }
+
     pub fn clear(&mut self) {
         self.group = None;
         self.kept.clear();
@@ -106,7 +126,6 @@ fn holds_a_beat(rules: &BeatRules, readings: &[Reading]) -> bool {
 mod tests {
     use super::*;
     use crate::clip::{FrameRef, segment};
-    use crate::events::Exam;
 
     const GROUP: Group = Group {
         exam: 0,

@@ -2,22 +2,18 @@
 //!
 //! Guarantees: `push` and `offer` never block and never allocate once every buffer has held a
 //! frame of the source's size; a full ring is a value and a counter, not an error. One thread
-//! pushes, one thread takes. Not offered: a way to wait for room.
+//! pushes, one thread takes. A push makes a system call only where the taking thread has said that
+//! it dozes. Not offered: a way to wait for room.
 
-mod pool;
-
-pub use pool::PoolSize;
+pub use crate::pool::PoolSize;
 
 use crate::events::Exam;
 use crate::exam::NewestExam;
 use crate::frame::{ExamToken, FrameMeta, PixelLayout};
 use crate::source::{Notice, SourceTraits};
+use crate::spsc::{QueueIn, QueueOut, queue};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Ordering, Thread, fence};
 use crossbeam_channel::{Receiver, Sender, bounded};
-use ringbuf::traits::{Consumer, Observer, Producer, Split};
-use ringbuf::{HeapCons, HeapProd, HeapRb};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::Thread;
 
 /// Buffers beyond the ring's capacity: one being filled, two held by the assembler, one spare.
 const SPARE_BUFFERS: usize = 4;
@@ -48,6 +44,8 @@ pub(crate) struct Queued {
 struct Totals {
     closed: AtomicBool,
     abandoned: AtomicBool,
+    /// The assembler wants to be woken for the next frame.
+    dozing: AtomicBool,
     captured: AtomicU64,
     dropped: AtomicU64,
     missed: AtomicU64,
@@ -98,8 +96,8 @@ pub enum PushError {
 
 /// The source's end of the ring.
 pub struct FrameProducer {
-    ring: HeapProd<Queued>,
-    free: HeapCons<Vec<u8>>,
+    ring: QueueIn<Queued>,
+    free: QueueOut<Vec<u8>>,
     /// Buffers that came back unused, for the next frames.
     spare: Vec<Vec<u8>>,
     totals: Arc<Totals>,
@@ -118,8 +116,8 @@ pub struct FrameProducer {
 
 /// The assembler's end of the ring.
 pub(crate) struct FrameConsumer {
-    ring: HeapCons<Queued>,
-    free: HeapProd<Vec<u8>>,
+    ring: QueueOut<Queued>,
+    free: QueueIn<Vec<u8>>,
     totals: Arc<Totals>,
     captured: u64,
     dropped: u64,
@@ -132,8 +130,8 @@ pub(crate) fn frame_ring(
     max_frame_bytes: usize,
     newest_exam: &NewestExam,
 ) -> (FrameProducer, FrameConsumer) {
-    let (ring_in, ring_out) = HeapRb::new(frames).split();
-    let (mut free_in, free_out) = HeapRb::new(frames + SPARE_BUFFERS).split();
+    let (ring_in, ring_out) = queue(frames);
+    let (mut free_in, free_out) = queue(frames + SPARE_BUFFERS);
     for _ in 0..frames + SPARE_BUFFERS {
         let _ = free_in.try_push(Vec::new());
     }
@@ -351,10 +349,21 @@ impl FrameProducer {
             return Pushed::RingFull;
         }
         self.captured += 1;
-        if let Some(assembler) = &self.assembler {
+        self.wake_if_dozing();
+        Pushed::Queued { number }
+    }
+
+    fn wake_if_dozing(&self) {
+        // ORDERING: pairs with the fence in `FrameConsumer::doze`: this thread sees that the other
+        // dozes, or the other one sees the frame.
+        fence(Ordering::SeqCst);
+        let dozing = &self.totals.dozing;
+        if dozing.load(Ordering::Relaxed)
+            && dozing.swap(false, Ordering::Relaxed)
+            && let Some(assembler) = &self.assembler
+        {
             assembler.unpark();
         }
-        Pushed::Queued { number }
     }
 
     /// Hands a frame over, or leaves everything as it was when the ring is full.
@@ -456,6 +465,21 @@ impl FrameConsumer {
         let _ = self.free.try_push(pixels);
     }
 
+    /// Asks to be unparked by the next push. False when a frame waits already: then nobody will.
+    ///
+    /// Without it a push wakes nobody, and costs no system call. The end of the stream, a notice
+    /// and a stop always wake.
+    pub fn doze(&self) -> bool {
+        self.totals.dozing.store(true, Ordering::Relaxed);
+        // ORDERING: pairs with the fence in `FrameProducer::wake_if_dozing`.
+        fence(Ordering::SeqCst);
+        let nothing = self.ring.waiting() == 0;
+        if !nothing {
+            self.totals.dozing.store(false, Ordering::Relaxed);
+        }
+        nothing
+    }
+
     /// True when no frame will ever come again: ask [`FrameConsumer::take`] once more after it.
     pub fn is_closed(&self) -> bool {
         // ORDERING: pairs with the Release in `FrameProducer::drop`.
@@ -485,6 +509,6 @@ impl FrameConsumer {
 
     /// Frames waiting.
     pub fn waiting(&self) -> usize {
-        self.ring.occupied_len()
+        self.ring.waiting()
     }
 }

@@ -2,20 +2,24 @@
 
 use crate::assembler::{Assembler, Handoff, Snapshot};
 use crate::clock::Pace;
-use crate::config::CartConfig;
+use crate::config::{CartConfig, ConfigError};
 use crate::effort::Effort;
 use crate::engine::Engine;
 use crate::events::{Counters, Event, SCHEMA, SessionInfo, State, StateKind, Summary};
 use crate::exam::NewestExam;
 use crate::inference::{Context, Inference};
 use crate::latency::Latencies;
-use crate::manifest::{Calibration, Manifest, ManifestError, Trained};
+use crate::manifest::{Manifest, ManifestError, Trained};
 use crate::observer::Observer;
 use crate::outbox::Outbox;
 use crate::preprocess::Preprocessor;
+use crate::recorder::{Header, Recorder, Tap};
 use crate::ring::{FrameProducer, frame_ring};
+use crate::screen::signal::SignalBoard;
+use crate::seat::Seat;
 use crate::signature::Signed;
 use crossbeam_channel::{Receiver, bounded};
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,6 +33,9 @@ pub enum SessionError {
     /// The manifest's preprocessing cannot be built.
     #[error("package manifest: {0}")]
     Manifest(#[from] ManifestError),
+    /// The configuration's screen cannot be.
+    #[error("configuration: {0}")]
+    Config(#[from] ConfigError),
     /// The operating system gives no thread.
     #[error("cannot start thread {name}: {source}")]
     Thread {
@@ -67,6 +74,7 @@ pub struct Session {
     inference: Option<JoinHandle<()>>,
     finished: Receiver<Counters>,
     last: Option<Counters>,
+    recorder: Option<Recorder>,
 }
 
 impl Session {
@@ -86,24 +94,56 @@ impl Session {
             pace,
         } = setup;
         let preprocessor = Preprocessor::new(&manifest.preprocess, &manifest.encoder)?;
-        let info = session_info(&manifest, &package, signed, &config, engine.as_ref());
-        let engine_info = engine.info();
+        let screen = config.screen.as_ref().map(|s| s.setup());
+        let screen = screen.transpose()?.unwrap_or_default();
+        let session = session_info(&manifest, &package, signed, &config);
+        let manifest = Arc::new(manifest);
+        let (seat, news) = Seat::new(engine.as_ref(), manifest.clone(), session);
+        let newest_exam = NewestExam::default();
+        let (recorder, tap) =
+            match &config.recorder {
+                None => (None, Tap::default()),
+                Some(rules) => {
+                    let facts = seat.facts();
+                    let header = Header {
+                        version: env!("CARGO_PKG_VERSION").to_owned(),
+                        package: package.clone(),
+                        config: config.hash12(),
+                        manifest: toml::to_string(manifest.as_ref()).unwrap_or_default(),
+                        variant: facts.variant.clone().unwrap_or_default(),
+                        provider: facts.provider.clone(),
+                        real_pace: pace == Pace::Real,
+                        valid_for_nanos: millis(config.pipeline.valid_for_millis),
+                        max_segment_gap_nanos: millis(config.pipeline.max_segment_gap_millis),
+                        exam: 0,
+                    };
+                    let frames = manifest.encoder.frames;
+                    let exam = newest_exam.clone();
+                    let (recorder, tap) = Recorder::start(rules, header, frames, pace, exam)
+                        .map_err(|source| SessionError::Thread {
+                            name: "echocart-rec",
+                            source,
+                        })?;
+                    (Some(recorder), tap)
+                }
+            };
         let context = Arc::new(Context {
-            calibration: manifest.calibration.get(&engine_info.variant).cloned(),
-            manifest: Arc::new(manifest),
+            manifest,
             package,
             config: config.hash12(),
-            provider: engine_info.provider,
-            degraded: engine_info.degraded.clone(),
+            seat,
             pace,
             valid_for_nanos: millis(config.pipeline.valid_for_millis),
             max_segment_gap_nanos: millis(config.pipeline.max_segment_gap_millis),
-            newest_exam: NewestExam::default(),
+            newest_exam,
             latencies: Arc::default(),
-            effort: Effort::new(pace),
+            effort: Effort::new(pace, tap.clone()),
+            screen,
+            signal: SignalBoard::default(),
+            recorder: tap.clone(),
         });
         let stop = Arc::new(AtomicBool::new(false));
-        let (outbox, events) = Outbox::new(config.pipeline.event_queue, pace, stop.clone());
+        let (outbox, events) = Outbox::new(config.pipeline.event_queue, pace, stop.clone(), tap);
         let (mut producer, consumer) = frame_ring(
             config.pipeline.ring_frames,
             config.pipeline.max_frame_bytes,
@@ -123,10 +163,12 @@ impl Session {
             schema: SCHEMA,
             state: StateKind::Started,
             at_nanos: 0,
-            detail: "serving".to_owned(),
-            degraded: engine_info.degraded,
+            detail: news.detail,
+            degraded: news.session.degraded.clone(),
             counters: None,
-            session: Some(info),
+            session: Some(news.session),
+            area: None,
+            signal: None,
         })));
         let inference = Inference::new(context.clone(), engine, outbox.clone());
         let inference = spawn("echocart-infer", move || {
@@ -155,6 +197,7 @@ impl Session {
             inference: Some(inference),
             finished,
             last: None,
+            recorder,
         };
         Ok((session, producer, events))
     }
@@ -175,6 +218,12 @@ impl Session {
     /// For a monitor that outlives this handle.
     pub fn observer(&self) -> Observer {
         Observer::new(self.context.clone(), self.snapshot.clone())
+    }
+
+    /// The flight recorder, if the configuration asks for one. A copy keeps what is held beyond the
+    /// session's end.
+    pub fn recorder(&self) -> Option<Recorder> {
+        self.recorder.clone()
     }
 
     /// Which exam is the newest.
@@ -276,14 +325,13 @@ fn spawn(
         .map_err(|source| SessionError::Thread { name, source })
 }
 
+/// The session without its engine.
 fn session_info(
     manifest: &Manifest,
     package: &str,
     signed: Signed,
     config: &CartConfig,
-    engine: &dyn Engine,
 ) -> SessionInfo {
-    let info = engine.info();
     let mut banners = Vec::new();
     match manifest.card.trained {
         Trained::Untrained => banners.push(
@@ -306,8 +354,12 @@ fn session_info(
         ),
         Signed::No => banners.push("Unsigned package: nobody vouches for it.".to_owned()),
     }
-    if let Some(degraded) = &info.degraded {
-        banners.push(format!("Engine degraded: {degraded}."));
+    if config.screen.is_none() {
+        banners.push(
+            "Orientation not set: the configuration has no [screen], so nobody checks which way up \
+             the image is."
+                .to_owned(),
+        );
     }
     SessionInfo {
         package: package.to_owned(),
@@ -315,15 +367,12 @@ fn session_info(
         trained: manifest.card.trained.as_str().to_owned(),
         signed: signed.to_string(),
         model: manifest.encoder.words(),
-        provider: info.provider,
-        nodes: info.nodes,
-        degraded: info.degraded,
-        library: info.library,
-        calibration: manifest
-            .calibration
-            .get(&info.variant)
-            .map_or_else(|| "none".to_owned(), Calibration::words),
-        variant: info.variant,
+        provider: String::new(),
+        nodes: BTreeMap::new(),
+        degraded: None,
+        library: String::new(),
+        calibration: "none".to_owned(),
+        variant: String::new(),
         labels: manifest.view_labels().to_vec(),
         banners,
         config: config.hash12(),

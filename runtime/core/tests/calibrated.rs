@@ -2,23 +2,10 @@
 
 mod common;
 
-use common::{A4C, Act, Scripted, finish, frames, manifest, push_all, start_package};
+use common::{A4C, Act, Scripted, calibration, finish, frames, manifest, push_all, start_package};
 use echocart_core::clock::Pace;
 use echocart_core::events::{Calibrated, Estimate, Event, Interval, Reason, Status};
 use echocart_core::manifest::{Calibration, Manifest};
-
-#[expect(clippy::unwrap_used, reason = "a test helper")]
-fn calibration(temperature: f64, range: [f64; 2]) -> Calibration {
-    let text = format!(
-        "view = {{ temperature = {temperature}, patients = 20, clips = 40 }}
-        lvef = {{ coverage = 0.9, half_width = 8.5, patients = 20, estimates = 40, \
-            range = [{:?}, {:?}], views = [\"A4C\"] }}
-        domain = {{ sources = [\"test\"], patients = 25, files = 30, clips = 60, \
-            views = {{ A4C = 30 }}, split = \"none\" }}",
-        range[0], range[1]
-    );
-    toml::from_str(&text).unwrap()
-}
 
 fn calibrated(variant: &str, calibration: Calibration) -> Manifest {
     let mut manifest = manifest();
@@ -92,6 +79,39 @@ fn the_temperature_decides_how_certain_a_view_is() {
     let view = last_estimate(cold, |_| A4C).view.value.unwrap();
     let expected = 1.0 / (1.0 + (-2.5f64).exp());
     assert!((f64::from(view.probabilities[1]) - expected).abs() < 1e-6);
+}
+
+#[test]
+fn an_interval_wider_than_the_packages_limit_withholds_the_number() {
+    for (widest, shown) in [(17.0, true), (16.9, false)] {
+        let mut manifest = calibrated(&variant(), calibration(1.0, [20.0, 80.0]));
+        manifest.limits.widest_interval = Some(widest);
+        let lvef = last_estimate(manifest, |_| A4C).lvef;
+        assert_eq!(lvef.has_value(), shown, "{widest}");
+        let reason = (!shown).then_some(Reason::Uncertain);
+        assert_eq!(lvef.reason, reason, "{widest}");
+    }
+}
+
+#[test]
+fn a_map_to_standard_views_that_cannot_be_is_named() {
+    let message = |pairs: &[(&str, &str)]| {
+        let mut manifest = manifest();
+        let pairs = pairs
+            .iter()
+            .map(|(l, v)| ((*l).to_owned(), (*v).to_owned()));
+        manifest.view.standard = pairs.collect();
+        manifest.validate().map_err(|e| e.to_string())
+    };
+    assert_eq!(message(&[("A4C", "A4C")]), Ok(()));
+    for (pairs, part) in [
+        (vec![("LAX", "PLAX")], "view.standard"),
+        (vec![("A4C", "LAX")], "view.standard.A4C"),
+        (vec![("A4C", "A4C"), ("A2C", "A4C")], "one label for a view"),
+    ] {
+        let error = message(&pairs).unwrap_err();
+        assert!(error.contains(part), "{error}");
+    }
 }
 
 #[test]

@@ -64,6 +64,8 @@ fn a_switch_after_any_number_of_frames_joins_no_two_exams() {
         let (summary, events) = finish(session, producer, &events);
         assert_identity(&summary.counters);
         let estimates = estimates(events);
+        let blanked = |e: &&Estimate| e.lvef.reason == Some(Reason::NewExam);
+        assert_eq!(estimates.iter().filter(blanked).count(), 1, "{switch}");
         assert_apart(&estimates, switch as u64);
         let refused = summary.counters.rejected.get(&Reason::NewExam).copied();
         all_refused += refused.unwrap_or(0);

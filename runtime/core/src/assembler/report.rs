@@ -3,8 +3,12 @@
 use super::Assembler;
 use crate::clip::Clip;
 use crate::clock::Pace;
-use crate::events::{Counters, Event, Reason, SCHEMA, Segment, State, StateKind};
+use crate::events::{
+    Counters, Event, ImagingArea, Reason, SCHEMA, Segment, SignalValue, State, StateKind,
+};
 use crate::grid::Grid;
+use crate::moment::Moment;
+use crate::recorder::{AnnouncedRecord, Cause, Record};
 use crate::source::Notice;
 use std::sync::PoisonError;
 
@@ -53,6 +57,17 @@ impl Assembler {
     }
 
     pub(super) fn state(&self, state: StateKind, at_nanos: i64, detail: String) {
+        self.tell(state, at_nanos, detail, None, None);
+    }
+
+    pub(super) fn tell(
+        &self,
+        state: StateKind,
+        at_nanos: i64,
+        detail: String,
+        area: Option<ImagingArea>,
+        signal: Option<SignalValue>,
+    ) {
         self.publish();
         let counters = self
             .snapshot
@@ -67,20 +82,52 @@ impl Assembler {
             degraded: self.context.degraded(),
             counters: Some(counters),
             session: None,
+            area,
+            signal,
         })));
     }
 
     /// Sends the reason why clip `number` has no value.
-    pub(super) fn refuse_clip(&self, number: u64, reason: Reason, segment: Option<Segment>) {
-        let refused = self.context.refused(number, reason, segment);
+    pub(super) fn refuse_clip(
+        &self,
+        number: u64,
+        reason: Reason,
+        segment: Option<Segment>,
+        moment: &Moment,
+    ) {
+        let refused = self.context.refused(number, reason, segment, moment);
         self.context.send(&self.outbox, refused);
     }
 
     /// Blanks every reader at once, without waiting for the next clip.
-    fn announce(&mut self, reason: Reason) {
+    pub(super) fn announce(&mut self, cause: Cause, reason: Reason) {
         let number = self.clips;
         self.clips += 1;
-        self.refuse_clip(number, reason, None);
+        let moment = self.context.moment();
+        self.record(|| {
+            Record::Announced(Box::new(AnnouncedRecord {
+                clip: number,
+                cause,
+                reason,
+                moment: (&moment).into(),
+            }))
+        });
+        self.refuse_clip(number, reason, None, &moment);
+    }
+
+    /// Takes note of the engine; when it goes, every reader is blanked at once.
+    pub(super) fn engine(&mut self) {
+        let at_nanos = self.now_nanos();
+        if let Some(reason) = self.context.look(&self.outbox, at_nanos) {
+            self.announce(Cause::Engine, reason);
+        }
+    }
+
+    fn now_nanos(&self) -> i64 {
+        match self.context.pace {
+            Pace::Real => crate::clock::now_nanos(),
+            Pace::Max => self.newest_nanos.unwrap_or(0),
+        }
     }
 
     /// Takes note of what the screen shows; a change is told at once.
@@ -91,14 +138,14 @@ impl Assembler {
         self.unfit = now;
         self.stretch += 1;
         if let Some(reason) = now {
-            self.announce(reason);
+            self.announce(Cause::Frame, reason);
         }
         let detail = match now {
             None => "the image is live",
             Some(Reason::Frozen) => "the image is frozen",
             Some(Reason::ReviewLoop) => "the image repeats: a stored loop is shown",
             Some(Reason::ColourOn) => "colour Doppler is on",
-            Some(_) => "the image cannot be used",
+            Some(_) => self.watch.words().unwrap_or("the image cannot be used"),
         };
         self.state(StateKind::ScreenChanged, at_nanos, detail.to_owned());
     }
@@ -106,19 +153,16 @@ impl Assembler {
     /// A new imaging sector: numbers of the old one go at once.
     pub(super) fn sector_changed(&mut self, at_nanos: i64, detail: String) {
         self.watch.reset();
-        self.announce(Reason::SectorChanged);
+        self.announce(Cause::Frame, Reason::SectorChanged);
         self.state(StateKind::SectorChanged, at_nanos, detail);
     }
 
     /// Tells what the source said.
     pub(super) fn noticed(&mut self, notice: Notice) {
-        let at_nanos = match self.context.pace {
-            Pace::Real => crate::clock::now_nanos(),
-            Pace::Max => self.newest_nanos.unwrap_or(0),
-        };
+        let at_nanos = self.now_nanos();
         match notice {
             Notice::Lost { why } => {
-                self.announce(Reason::Gap);
+                self.announce(Cause::Source, Reason::Gap);
                 self.state(StateKind::SourceLost, at_nanos, why);
             }
             Notice::Back { away_nanos } => {
@@ -143,25 +187,47 @@ impl Assembler {
         self.stretch += 1;
     }
 
-    /// Why the clip may not be inferred, if so. While the engine rests the ladder is asked again.
-    pub(super) fn reason_against(&self, clip: &Clip) -> Option<Reason> {
+    /// Why the clip may not be inferred, if so.
+    pub(super) fn reason_against(&self, clip: &Clip, rests: Option<Reason>) -> Option<Reason> {
         let mut sectors = self.window.iter().flat_map(|t| t.sectors.iter());
-        if self.engine_gone {
-            return Some(Reason::EngineDown);
+        clip_reason(
+            self.engine_gone,
+            self.window.iter().any(|t| t.has_gap()),
+            sectors.any(|s| *s != clip.sector),
+            clip.frames.iter().rev().find_map(|f| f.unfit),
+            rests,
+        )
+    }
+
+    /// Why no engine serves or the ladder lets it rest, if nothing else is against the clip. While
+    /// it rests the ladder is asked again.
+    pub(super) fn rests(&self, clip: &Clip) -> Option<Reason> {
+        if self.reason_against(clip, None).is_some() {
+            return None;
         }
-        if self.window.iter().any(|t| t.has_gap()) {
-            return Some(Reason::Gap);
-        }
-        if sectors.any(|s| *s != clip.sector) {
-            return Some(Reason::SectorChanged);
-        }
-        if let Some(reason) = clip.frames.iter().rev().find_map(|f| f.unfit) {
-            return Some(reason);
-        }
-        let rests = self.context.effort.rests();
-        if rests.is_some() {
+        let rests = self.context.rests();
+        if self.context.effort.rests().is_some() {
             self.context.measure(&self.outbox, 0.0, false);
         }
         rests
     }
+}
+
+/// Why a clip may not be inferred, if so: the engine's thread is gone, a slot is a gap, its frames
+/// are of several sectors, its newest unfit frame's reason, the seat's or the ladder's.
+pub(crate) fn clip_reason(
+    gone: bool,
+    gap: bool,
+    sectors: bool,
+    unfit: Option<Reason>,
+    rests: Option<Reason>,
+) -> Option<Reason> {
+    let facts = [
+        gone.then_some(Reason::EngineDown),
+        gap.then_some(Reason::Gap),
+        sectors.then_some(Reason::SectorChanged),
+        unfit,
+        rests,
+    ];
+    facts.into_iter().flatten().next()
 }

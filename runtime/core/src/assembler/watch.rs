@@ -1,12 +1,21 @@
 //! What the pixels of each frame say about it, before anything is chosen.
 
-use crate::events::Reason;
-use crate::frame::PixelFormat;
+use crate::events::{ImagingArea, Reason, SignalValue};
 use crate::ring::Queued;
-use crate::screen::{Area, Motion, Picture, Stillness, StillnessRules};
+use crate::screen::sector::{Outline, Sector};
+use crate::screen::signal::Hint;
+use crate::screen::{
+    Area, AreaNews, Fault, Motion, Picture, Pixels, Scene, ScreenSetup, Stillness, StillnessRules,
+};
 
 /// Shortest and longest time without a change until the image counts as frozen.
 const PATIENCE_NANOS: [i64; 2] = [80_000_000, 400_000_000];
+/// Confidence from which on what is outside the imaging area may be removed.
+const SURE_OF_THE_AREA: f32 = 0.5;
+/// Change of the signal meter that readers are told.
+const SIGNAL_STEP: f32 = 0.1;
+/// Shortest time between two such tellings.
+const SIGNAL_EVERY_NANOS: i64 = 300_000_000;
 /// Changes of the image after which their usual distance is known.
 const KNOWN_AFTER: u32 = 8;
 
@@ -21,10 +30,23 @@ pub(super) struct Watch {
     changes: u32,
     frozen: bool,
     repeating: bool,
+    scene: Scene,
+    fault: Option<Fault>,
+    told: Option<Told>,
+    /// Pass of the newest frame.
+    pass: u32,
+}
+
+/// The signal as readers know it.
+#[derive(Clone, Copy)]
+struct Told {
+    at_nanos: i64,
+    meter: f32,
+    hint: Option<Hint>,
 }
 
 impl Watch {
-    pub fn new() -> Self {
+    pub fn new(setup: ScreenSetup) -> Self {
         let every_equal_picture = StillnessRules {
             frozen_after_nanos: 0,
             ..StillnessRules::default()
@@ -36,10 +58,16 @@ impl Watch {
             changes: 0,
             frozen: false,
             repeating: false,
+            scene: Scene::new(setup),
+            fault: None,
+            told: None,
+            pass: 0,
         }
     }
 
     pub fn reset(&mut self) {
+        self.scene.reset();
+        (self.fault, self.told) = (None, None);
         self.stillness.reset();
         self.changed_nanos = None;
         (self.usual_nanos, self.changes) = (0, 0);
@@ -49,9 +77,13 @@ impl Watch {
     /// Why no value may come of the frame, if so.
     pub fn look(&mut self, queued: &Queued) -> Option<Reason> {
         let at_nanos = queued.meta.capture_nanos;
-        let Some((picture, area)) = picture(queued) else {
-            return Some(Reason::NotPermitted);
-        };
+        if std::mem::replace(&mut self.pass, queued.meta.pass) != queued.meta.pass {
+            self.scene.starts_over();
+        }
+        let pixels = Pixels::new(&queued.pixels, queued.layout, &queued.meta);
+        self.fault = self.scene.look(&pixels, at_nanos);
+        let picture = pixels.picture();
+        let area = self.area(picture);
         match self.stillness.push(picture, area, at_nanos) {
             Motion::Frozen => {
                 let since = *self.changed_nanos.get_or_insert(at_nanos);
@@ -72,7 +104,104 @@ impl Watch {
             return Some(Reason::Frozen);
         }
         let declared = queued.source.loops || queued.meta.pass > 0;
-        (self.repeating && !declared).then_some(Reason::ReviewLoop)
+        if self.repeating && !declared {
+            return Some(Reason::ReviewLoop);
+        }
+        self.fault.map(|fault| match fault {
+            Fault::Colour => Reason::ColourOn,
+            Fault::NoImage => Reason::NotUltrasound,
+            Fault::LinearProbe | Fault::SecondImage => Reason::NotPermitted,
+            Fault::UpsideDown => Reason::Orientation,
+            Fault::InAir | Fault::LowSignal => Reason::LowSignal,
+        })
+    }
+
+    /// What the newest frame's fault is in words, beyond its reason.
+    pub fn words(&self) -> Option<&'static str> {
+        self.fault.map(|fault| match fault {
+            Fault::Colour => "colour Doppler is on",
+            Fault::NoImage => "no ultrasound image is found",
+            Fault::LinearProbe => "the image is a linear probe's",
+            Fault::SecondImage => "a second image, or a strip of M-mode or Doppler, is shown",
+            Fault::UpsideDown => "the probe is on the other side than the site's setting says",
+            Fault::InAir => "no structure across the beam: the probe may touch nothing",
+            Fault::LowSignal => "there is too little image signal",
+        })
+    }
+
+    /// What became of the imaging area since it was last asked.
+    pub fn take_news(&mut self) -> Option<AreaNews> {
+        self.scene.take_news()
+    }
+
+    /// The imaging area, where it is found for sure.
+    pub fn sure_area(&self) -> Option<&Sector> {
+        self.scene
+            .sector()
+            .filter(|s| s.confidence >= SURE_OF_THE_AREA)
+    }
+
+    /// True while the imaging area is found for sure and nothing speaks against it.
+    pub fn area_holds(&self) -> bool {
+        self.scene.is_sure() && self.sure_area().is_some()
+    }
+
+    /// The imaging area for readers, as sector `number`.
+    pub fn imaging_area(
+        &self,
+        number: u32,
+        patches_outside: impl Fn(&Outline) -> Vec<u32>,
+    ) -> Option<ImagingArea> {
+        self.scene.sector().map(|sector| ImagingArea {
+            number,
+            shape: sector.shape.as_str().to_owned(),
+            inverted: sector.inverted,
+            confidence: sector.confidence,
+            outline: sector.outline.corners().to_vec(),
+            patches_outside: patches_outside(&sector.outline),
+        })
+    }
+
+    /// The image signal, once it is measured.
+    pub fn signal(&self) -> Option<(f32, Option<Hint>)> {
+        let signal = self.scene.signal()?;
+        let still = self.frozen.then_some(Hint::Still);
+        Some((signal.meter, still.or(signal.hint)))
+    }
+
+    /// The signal where readers should hear of it: it differs noticeably from what they know, and
+    /// they heard of it some time ago.
+    pub fn take_signal(&mut self, at_nanos: i64) -> Option<SignalValue> {
+        let (meter, hint) = self.signal()?;
+        let due = self.told.is_none_or(|told| {
+            let differs = (told.meter - meter).abs() >= SIGNAL_STEP || told.hint != hint;
+            differs && at_nanos.saturating_sub(told.at_nanos) >= SIGNAL_EVERY_NANOS
+        });
+        due.then(|| {
+            self.told = Some(Told {
+                at_nanos,
+                meter,
+                hint,
+            });
+            SignalValue {
+                meter,
+                hint: hint.map(|h| h.as_str().to_owned()),
+            }
+        })
+    }
+
+    /// Where stillness is looked for: the imaging area, so that a running ECG is no motion.
+    fn area(&self, picture: Picture<'_>) -> Area {
+        let whole = [0.0, 0.0, 1.0, 1.0];
+        let bounds = self.scene.sector().map_or(whole, |s| s.outline.bounds());
+        let [left, top, right, bottom] = bounds;
+        let at = |share: f32, side: usize| (share * side as f32) as usize;
+        Area {
+            x_px: at(left, picture.width_px),
+            y_px: at(top, picture.height_px),
+            width_px: at(right - left, picture.width_px).max(1),
+            height_px: at(bottom - top, picture.height_px).max(1),
+        }
     }
 
     /// Pictures per second, once they are known.
@@ -88,37 +217,11 @@ impl Watch {
     }
 }
 
-/// The frame as one sample of brightness a pixel, and all of it.
-fn picture(queued: &Queued) -> Option<(Picture<'_>, Area)> {
-    let meta = &queued.meta;
-    let width_px = usize::try_from(meta.width_px).ok()?;
-    let height_px = usize::try_from(meta.height_px).ok()?;
-    // Of two YUY2 pixels the second one's Y is what stands for both.
-    let (from, pixel_bytes, width_px) = match meta.format {
-        PixelFormat::Yuy2 => (1, 4, width_px / 2),
-        format => (0, format.bytes(), width_px),
-    };
-    let picture = Picture {
-        pixels: queued.pixels.get(from..)?,
-        stride_bytes: queued.layout.stride_bytes,
-        pixel_bytes,
-        width_px,
-        height_px,
-    };
-    let area = Area {
-        x_px: 0,
-        y_px: 0,
-        width_px,
-        height_px,
-    };
-    Some((picture, area))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::events::Exam;
-    use crate::frame::{FrameMeta, PixelLayout};
+    use crate::frame::{FrameMeta, PixelFormat, PixelLayout};
     use crate::source::SourceTraits;
 
     const MILLI: i64 = 1_000_000;
@@ -162,7 +265,7 @@ mod tests {
     fn a_freeze_is_called_within_100_ms_in_every_format() {
         for format in FORMATS {
             for period in [MILLI * 1000 / 60, MILLI * 1000 / 30, 40 * MILLI] {
-                let mut watch = Watch::new();
+                let mut watch = Watch::new(ScreenSetup::default());
                 for i in 0..50 {
                     let said = watch.look(&frame(format, i, i as i64 * period));
                     assert_eq!(said, None, "{format} frame {i}");
@@ -180,7 +283,7 @@ mod tests {
 
     #[test]
     fn a_grabber_faster_than_the_scanner_is_no_freeze() {
-        let mut watch = Watch::new();
+        let mut watch = Watch::new(ScreenSetup::default());
         let period = MILLI * 1000 / 60;
         let said: Vec<_> = (0..600)
             .map(|i| watch.look(&frame(PixelFormat::Gray8, i / 4, i as i64 * period)))
@@ -193,7 +296,7 @@ mod tests {
     #[test]
     fn a_loop_is_called_unless_it_is_declared() {
         for declared in [false, true] {
-            let mut watch = Watch::new();
+            let mut watch = Watch::new(ScreenSetup::default());
             let said = (0..120).map(|i| {
                 let mut frame = frame(PixelFormat::Gray8, i % 30, i as i64 * 40 * MILLI);
                 frame.source.loops = declared;

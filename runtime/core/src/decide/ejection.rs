@@ -4,12 +4,13 @@ use super::beats::{self, BeatRules, Rhythm};
 use super::ladder::Level;
 use super::view::ViewDecision;
 use crate::events::Reason;
+use serde::{Deserialize, Serialize};
 
 /// Readings looked at, the newest.
 pub const MAX_READINGS: usize = 32;
 
 /// A stretch of frames.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Span {
     /// Its first frame.
     pub first_frame: u64,
@@ -29,7 +30,7 @@ impl Span {
 }
 
 /// One EF of the head with the clips it was read from.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Reading {
     /// EF in percent, neither clamped nor rounded.
     pub percent: f64,

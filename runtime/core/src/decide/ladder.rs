@@ -1,9 +1,10 @@
 //! How much is computed when the machine cannot keep up.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// What is computed, most first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Level {
     /// Everything, at the full rate.
     Full,
@@ -50,7 +51,7 @@ impl Level {
 }
 
 /// What was measured since the last step.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Load {
     /// When, nanoseconds of the session's clock.
     pub at_nanos: i64,
@@ -93,8 +94,9 @@ impl Default for LadderRules {
 }
 
 /// The level and what moves it: one level at a time, but for a failed engine.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Ladder {
+    #[serde(skip)]
     rules: LadderRules,
     level: Level,
     above_since: Option<i64>,
@@ -114,6 +116,12 @@ impl Ladder {
             wait_nanos: rules.up_after_nanos,
             stepped_up_at: None,
         }
+    }
+
+    /// Every instant and duration it holds.
+    pub(crate) fn times(&self) -> impl Iterator<Item = i64> {
+        let instants = [self.above_since, self.below_since, self.stepped_up_at];
+        instants.into_iter().flatten().chain([self.wait_nanos])
     }
 
     /// The present level.

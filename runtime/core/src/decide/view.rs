@@ -1,5 +1,7 @@
 //! The view label over several clips.
 
+use serde::{Deserialize, Serialize};
+
 /// When a smoothed view is shown and when it is given up.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ViewRules {
@@ -36,8 +38,9 @@ pub enum ViewDecision {
 }
 
 /// Running mean of the view probabilities with hysteresis.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ViewSmoother {
+    #[serde(skip)]
     rules: ViewRules,
     means: Vec<f64>,
     clips: u32,
@@ -52,6 +55,15 @@ impl ViewSmoother {
             means: vec![0.0; labels],
             clips: 0,
             shown: None,
+        }
+    }
+
+    /// Goes on where another one stands, by this one's own rules; one of other labels is as none.
+    pub(crate) fn resume(&mut self, other: Self) {
+        let rules = self.rules;
+        match other.means.len() == self.means.len() {
+            true => *self = Self { rules, ..other },
+            false => self.reset(),
         }
     }
 

@@ -233,7 +233,16 @@ pub enum Step {
 pub struct ViewRule {
     /// Probability from which the most probable label is a view; below it: UNCERTAIN.
     pub threshold: f32,
+    /// Standard view by label, for the labels that mean exactly one of [`STANDARD_VIEWS`]. A view
+    /// without a label is captured by hand.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub standard: BTreeMap<String, String>,
 }
+
+/// The ten views of a standard exam, in the order in which they are shown.
+pub const STANDARD_VIEWS: [&str; 10] = [
+    "PLAX", "PSAX-AV", "PSAX-MV", "PSAX-PM", "A4C", "A5C", "A2C", "A3C", "SC-4C", "SC-IVC",
+];
 
 /// One head.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -295,6 +304,9 @@ pub struct Limits {
     pub min_fps: f64,
     /// Highest source rate the sampling was tested with, frames per second.
     pub max_fps: f64,
+    /// Widest EF interval with which a number may be shown, percentage points; none: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub widest_interval: Option<f64>,
 }
 
 /// One precision variant.

@@ -81,6 +81,9 @@ pub enum Mask {
         /// Each x, y, width, height as fractions of the image, edges truncated to whole pixels.
         boxes: Vec<[f64; 4]>,
     },
+    /// Everything outside the imaging area, in the source frame. Only for packages that were
+    /// trained so: a frame without an area that is found for sure gives no clip.
+    Sector,
 }
 
 /// Number format of a variant.
@@ -159,8 +162,9 @@ impl Tolerance {
         let (tokens_relative_rms, heads) = match precision {
             Precision::Fp32 => (1e-5, 1e-4),
             Precision::Fp16 => (3e-3, 3e-2),
-            Precision::Int8 | Precision::Fp8 | Precision::WeightInt4 => (6e-2, 0.3),
+            Precision::Int8 | Precision::Fp8 => (6e-2, 0.3),
             Precision::WeightInt8 => (2e-2, 0.1),
+            Precision::WeightInt4 => (1.5e-1, 0.5),
         };
         Self {
             tokens_relative_rms,

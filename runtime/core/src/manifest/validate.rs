@@ -1,8 +1,8 @@
 //! What types cannot hold: checks of a manifest.
 
 use super::{
-    FORMAT, Head, HeadOutput, Manifest, Mask, Measured, Precision, ProbeKind, Slots, Step, Tokens,
-    VIEW, Variant,
+    FORMAT, Head, HeadOutput, Manifest, Mask, Measured, Precision, ProbeKind, STANDARD_VIEWS,
+    Slots, Step, Tokens, VIEW, Variant,
 };
 use crate::golden::MOST_CLIPS;
 
@@ -268,6 +268,19 @@ impl Manifest {
         let labels = self.view_labels();
         if labels.is_empty() {
             return wrong("heads.view", "a classification head with labels", "none");
+        }
+        for (label, view) in &self.view.standard {
+            if !labels.contains(label) {
+                return wrong("view.standard", "labels of the view head", label);
+            }
+            if !STANDARD_VIEWS.contains(&view.as_str()) {
+                let expected = format!("one of {}", STANDARD_VIEWS.join(", "));
+                return wrong(format!("view.standard.{label}"), expected, view);
+            }
+        }
+        let distinct: std::collections::BTreeSet<_> = self.view.standard.values().collect();
+        if distinct.len() != self.view.standard.len() {
+            return wrong("view.standard", "one label for a view", "two");
         }
         for (name, head) in &self.heads {
             let key = format!("heads.{name}");

@@ -12,7 +12,7 @@
 use crate::frame::{FrameMeta, PixelFormat, PixelLayout};
 
 /// Red, green and blue of one pixel.
-fn rgb(y: u8, u: u8, v: u8) -> [u8; 3] {
+pub(crate) fn rgb(y: u8, u: u8, v: u8) -> [u8; 3] {
     let c = 298 * (i32::from(y) - 16) + 128;
     let (d, e) = (i32::from(u) - 128, i32::from(v) - 128);
     let cut = |value: i32| (value >> 8).clamp(0, 255) as u8;

@@ -11,10 +11,12 @@ mod colour;
 mod patch;
 mod resize;
 mod steps;
+mod tokens;
 
 use crate::frame::{FrameMeta, PixelFormat, PixelLayout};
 use crate::manifest::{Encoder, ManifestError, Preprocess, Step};
 use blackout::Blackout;
+pub(crate) use colour::rgb as ycbcr_to_rgb;
 use patch::PatchWriter;
 use resize::{Source, Stage, View};
 use steps::{Op, Size, Window};

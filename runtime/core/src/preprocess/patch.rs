@@ -105,8 +105,8 @@ impl PatchWriter {
                 let start =
                     ((channel * self.tubelet_frames + frame_in_tubelet) * side + y % side) * side;
                 let values = &mut patch[start..][..side];
-                let byte = if BYTES == 1 { 0 } else { channel };
-                for (value, pixel) in values.iter_mut().zip(pixels.chunks_exact(BYTES)) {
+                let byte = channel.min(BYTES - 1);
+                for (value, pixel) in values.iter_mut().zip(pixels.as_chunks::<BYTES>().0) {
                     *value = table[usize::from(pixel[byte])];
                 }
             }

@@ -21,6 +21,29 @@ struct Tap {
     far_weight: u16,
 }
 
+impl Tap {
+    /// The same blend of two neighbours, the first one at `near`: of a position at the border, where
+    /// both are one pixel, the other neighbour counts nothing.
+    fn of_neighbours(self) -> Self {
+        let both = self.near_weight + self.far_weight;
+        match (self.near == self.far, self.near) {
+            (false, _) => self,
+            (true, 0) => Self {
+                far: 1,
+                near_weight: both,
+                far_weight: 0,
+                ..self
+            },
+            (true, at) => Self {
+                near: at - 1,
+                far: at,
+                near_weight: 0,
+                far_weight: both,
+            },
+        }
+    }
+}
+
 /// Rows of an 8-bit image, or of a rectangle of one.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct View<'a> {
@@ -61,6 +84,8 @@ pub(super) struct Stage {
     masked: Vec<u8>,
     image: Vec<u8>,
     row_bytes: usize,
+    /// The source is one pixel wide, so that no position has two neighbours.
+    narrow: bool,
 }
 
 /// A source row blended along x, and which row it is.
@@ -76,6 +101,11 @@ impl Stage {
     pub fn prepare(&mut self, from: Size, to: Size, window: Window, pixel_bytes: usize) -> Window {
         let wanted = window.x_px..window.x_px + window.size.width_px;
         fill(&mut self.columns, from.width_px, to.width_px, wanted);
+        if from.width_px > 1 {
+            let columns = self.columns.iter_mut();
+            columns.for_each(|tap| *tap = tap.of_neighbours());
+        }
+        self.narrow = from.width_px == 1;
         let wanted = window.y_px..window.y_px + window.size.height_px;
         fill(&mut self.rows, from.height_px, to.height_px, wanted);
         let (x_px, width_px) = rebase(&mut self.columns, pixel_bytes as u32);
@@ -130,7 +160,11 @@ impl Stage {
         if self.upper.source != Some(tap.near) {
             std::mem::swap(&mut self.upper, &mut self.lower);
         }
-        let (columns, masked) = (&self.columns, &mut self.masked);
+        let columns = Columns {
+            taps: &self.columns,
+            narrow: self.narrow,
+        };
+        let masked = &mut self.masked;
         self.upper.fill::<BYTES>(source, tap.near, columns, masked);
         if tap.far == tap.near {
             blend(&self.upper.values, &self.upper.values, tap, out);
@@ -162,21 +196,36 @@ impl Source<'_> {
     }
 }
 
+/// The blends along x.
+#[derive(Debug, Clone, Copy)]
+struct Columns<'a> {
+    taps: &'a [Tap],
+    narrow: bool,
+}
+
 impl Line {
     fn fill<const BYTES: usize>(
         &mut self,
         source: Source<'_>,
         row: u32,
-        columns: &[Tap],
+        columns: Columns<'_>,
         masked: &mut [u8],
     ) {
         if self.source == Some(row) {
             return;
         }
         let pixels = source.row(row as usize, masked);
-        for (out, tap) in self.values.chunks_exact_mut(BYTES).zip(columns) {
-            let near = &pixels[tap.near as usize..][..BYTES];
-            let far = &pixels[tap.far as usize..][..BYTES];
+        // One check of bounds for both neighbours: this loop is most of the time of a resize.
+        for (out, tap) in self
+            .values
+            .as_chunks_mut::<BYTES>()
+            .0
+            .iter_mut()
+            .zip(columns.taps)
+        {
+            let far = if columns.narrow { 0 } else { BYTES };
+            let pair = &pixels[tap.near as usize..][..BYTES + far];
+            let (near, far) = (&pair[..BYTES], &pair[far..][..BYTES]);
             for ((value, &near), &far) in out.iter_mut().zip(near).zip(far) {
                 let sum = u32::from(near)
                     .wrapping_mul(u32::from(tap.near_weight))

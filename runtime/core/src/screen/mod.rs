@@ -3,10 +3,28 @@
 //! Nothing here knows a vendor. [`Stillness`] tells a live image from a frozen one and from a
 //! stored loop that repeats.
 
+mod border;
+mod coarse;
+mod colour;
+mod fan;
+mod finder;
+mod pixels;
+mod polar;
+mod region;
+mod scene;
 pub mod sector;
+mod setup;
+mod shape;
+pub mod signal;
 mod stillness;
+mod surroundings;
 
+pub use pixels::Pixels;
+pub use scene::{AreaNews, Fault, Scene};
+pub use setup::{Apex, Pinned, ScreenSetup};
 pub use stillness::{Area, Motion, Picture, Stillness, StillnessRules};
 
+#[cfg(test)]
+mod scene_tests;
 #[cfg(test)]
 mod tests;

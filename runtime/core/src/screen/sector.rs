@@ -1,12 +1,20 @@
 //! Where on the screen the ultrasound image is.
 
+use crate::frame::{FrameMeta, PixelFormat, PixelLayout};
+use serde::{Deserialize, Serialize};
 use std::ops::Range;
+
+/// Luminance of black in video range, and chroma without colour.
+const VIDEO_BLACK: u8 = 16;
+const NO_COLOUR: u8 = 128;
 
 /// Corners an outline may have.
 pub const MAX_CORNERS: usize = 40;
 
 /// What kind of probe draws such an area.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
 pub enum Shape {
     /// A fan that comes from a point, or nearly: phased arrays.
     Phased,
@@ -173,6 +181,38 @@ impl SectorMask {
         self.row(y).iter().any(|span| span.contains(&x))
     }
 
+    /// Blackens everything outside of a frame that the mask was built for.
+    ///
+    /// Colour that covers pixels on both sides stays. Bytes that `pixels` does not hold are left
+    /// out.
+    ///
+    /// # Real-time
+    /// As [`SectorMask::blacken`].
+    pub fn blacken_frame(&self, pixels: &mut [u8], layout: PixelLayout, meta: &FrameMeta) {
+        let stride = layout.stride_bytes;
+        match meta.format {
+            PixelFormat::Gray8 => self.blacken(pixels, stride, 1),
+            PixelFormat::Rgb24 => self.blacken(pixels, stride, 3),
+            PixelFormat::Bgra32 => self.blacken(pixels, stride, 4),
+            PixelFormat::Yuy2 => {
+                self.fill_outside(pixels, stride, 2, |at| [VIDEO_BLACK, NO_COLOUR][at % 2]);
+            }
+            PixelFormat::Nv12 => {
+                self.fill_outside(pixels, stride, 1, |_| VIDEO_BLACK);
+                let chroma = pixels.get_mut(layout.chroma_offset_bytes..);
+                let rows = chroma.unwrap_or_default().chunks_mut(stride.max(1));
+                for (row, y) in rows.zip(0..self.height_px / 2) {
+                    for (pair, x) in row.chunks_exact_mut(2).zip(0..self.width_px / 2) {
+                        let here = |dx, dy| self.contains(2 * x + dx, 2 * y + dy);
+                        if !(here(0, 0) || here(1, 0) || here(0, 1) || here(1, 1)) {
+                            pair.fill(NO_COLOUR);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
     /// Blackens everything outside, in rows of `pixel_bytes` a pixel.
     ///
     /// Rows that `pixels` does not hold are left out.
@@ -180,6 +220,16 @@ impl SectorMask {
     /// # Real-time
     /// No allocation; only bytes outside are written.
     pub fn blacken(&self, pixels: &mut [u8], stride_bytes: usize, pixel_bytes: usize) {
+        self.fill_outside(pixels, stride_bytes, pixel_bytes, |_| 0);
+    }
+
+    fn fill_outside(
+        &self,
+        pixels: &mut [u8],
+        stride_bytes: usize,
+        pixel_bytes: usize,
+        black: impl Fn(usize) -> u8,
+    ) {
         let width_bytes = self.width_px as usize * pixel_bytes;
         for y in 0..self.height_px {
             let start = (y as usize).saturating_mul(stride_bytes);
@@ -190,13 +240,13 @@ impl SectorMask {
             let mut from = 0;
             for span in self.row(y) {
                 let [inside, after] = [span.start, span.end].map(|x| x as usize * pixel_bytes);
-                if let Some(outside) = row.get_mut(from..inside) {
-                    outside.fill(0);
+                for (byte, at) in row.get_mut(from..inside).into_iter().flatten().zip(from..) {
+                    *byte = black(at);
                 }
                 from = after;
             }
-            if let Some(outside) = row.get_mut(from..) {
-                outside.fill(0);
+            for (byte, at) in row.get_mut(from..).into_iter().flatten().zip(from..) {
+                *byte = black(at);
             }
         }
     }
@@ -248,12 +298,52 @@ mod tests {
         let mut mask = SectorMask::default();
         mask.build(&Outline::new(&arch).unwrap(), 50, 100);
         assert_eq!(mask.row(10), [0..5, 45..50]);
-        assert_eq!(mask.row(80), [0..50]);
+        assert_eq!(mask.row(80), std::slice::from_ref(&(0..50)));
         let mut pixels = vec![9; 100 * 52];
         mask.blacken(&mut pixels, 52, 1);
         let row = &pixels[10 * 52..][..50];
         assert_eq!(row.iter().filter(|p| **p == 0).count(), 40);
         assert_eq!([row[4], row[5], row[44], row[45]], [9, 0, 0, 9]);
+    }
+
+    #[test]
+    fn a_frame_of_any_format_is_black_outside() {
+        use crate::frame::HostMeta;
+        let mut mask = SectorMask::default();
+        mask.build(&fan(), 32, 20);
+        for format in [
+            PixelFormat::Gray8,
+            PixelFormat::Rgb24,
+            PixelFormat::Bgra32,
+            PixelFormat::Yuy2,
+            PixelFormat::Nv12,
+        ] {
+            let meta = FrameMeta {
+                width_px: 32,
+                height_px: 20,
+                format,
+                capture_nanos: 0,
+                pass: 0,
+                host: HostMeta::default(),
+            };
+            let layout = PixelLayout::packed(&meta);
+            let mut pixels = vec![90; meta.frame_bytes()];
+            mask.blacken_frame(&mut pixels, layout, &meta);
+            let seen = crate::screen::Pixels::new(&pixels, layout, &meta);
+            for y in 0..20 {
+                for x in 0..32 {
+                    // a pair of YUY2 or NV12 pixels shares its colour
+                    let near = [x & !1, x | 1]
+                        .into_iter()
+                        .any(|x| mask.contains(x, y & !1) || mask.contains(x, y | 1));
+                    let dark = seen.rgb(x as usize, y as usize).iter().all(|v| *v < 3);
+                    match mask.contains(x, y) {
+                        true => assert!(!dark, "{format} {x} {y}"),
+                        false => assert!(dark || near, "{format} {x} {y}"),
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -2,13 +2,15 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 #![expect(clippy::unwrap_used, reason = "test helpers")]
 
+pub mod seated;
+
 use crossbeam_channel::Receiver;
 use echocart_core::clock::Pace;
 use echocart_core::config::CartConfig;
 use echocart_core::engine::{Engine, EngineError, EngineInfo};
 use echocart_core::events::{Counters, Estimate, Event, Summary};
 use echocart_core::frame::{FrameMeta, PixelFormat};
-use echocart_core::manifest::Manifest;
+use echocart_core::manifest::{Calibration, Manifest};
 use echocart_core::ring::{FrameProducer, Pushed};
 use echocart_core::session::{Session, SessionSetup};
 use echocart_core::signature::Signed;
@@ -24,7 +26,10 @@ pub enum Act {
     /// View logits and EF z-score.
     Say([f32; 2], f32),
     Fail,
+    Absent,
     Panic,
+    /// The encoder answers, the first head panics.
+    PanicInHead,
     Sleep(Duration),
 }
 
@@ -70,12 +75,17 @@ impl Engine for Scripted {
                     message: "scripted".to_owned(),
                 });
             }
+            Act::Absent => {
+                return Err(EngineError::Absent {
+                    message: "scripted".to_owned(),
+                });
+            }
             Act::Panic => panic!("scripted"),
             Act::Sleep(time) => {
                 std::thread::sleep(time);
                 A4C
             }
-            act @ Act::Say(..) => act,
+            act @ (Act::Say(..) | Act::PanicInHead) => act,
         });
         Ok(())
     }
@@ -101,6 +111,7 @@ impl Engine for Scripted {
 
     fn head(&mut self, name: &str, slots: &[usize], out: &mut Vec<f32>) -> Result<(), EngineError> {
         out.clear();
+        assert!(!matches!(self.act, Some(Act::PanicInHead)), "scripted");
         let Some(Act::Say(logits, z)) = &self.act else {
             return Err(EngineError::EmptySlot { slot: slots[0] });
         };
@@ -120,6 +131,19 @@ pub fn manifest() -> Manifest {
     let manifest: Manifest = toml::from_str(include_str!("manifest.toml")).unwrap();
     manifest.validate().unwrap();
     manifest
+}
+
+/// A calibration of view and EF, for labels of this range.
+pub fn calibration(temperature: f64, range: [f64; 2]) -> Calibration {
+    let text = format!(
+        "view = {{ temperature = {temperature}, patients = 20, clips = 40 }}
+        lvef = {{ coverage = 0.9, half_width = 8.5, patients = 20, estimates = 40, \
+            range = [{:?}, {:?}], views = [\"A4C\"] }}
+        domain = {{ sources = [\"test\"], patients = 25, files = 30, clips = 60, \
+            views = {{ A4C = 30 }}, split = \"none\" }}",
+        range[0], range[1]
+    );
+    toml::from_str(&text).unwrap()
 }
 
 pub fn start(

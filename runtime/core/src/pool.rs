@@ -1,12 +1,12 @@
 //! How much memory the frames' buffers take.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering};
 
 /// Size of the pool of frame buffers.
 #[derive(Debug, Default)]
 pub struct PoolSize {
-    pub(super) buffers: usize,
-    pub(super) bytes: AtomicU64,
+    pub(crate) buffers: usize,
+    pub(crate) bytes: AtomicU64,
 }
 
 impl PoolSize {

@@ -1,0 +1,75 @@
+//! The imaging area and the image signal, as the assembler uses and tells them.
+
+use super::Assembler;
+use crate::events::{Reason, StateKind};
+use crate::manifest::Mask;
+use crate::recorder::Cause;
+use crate::ring::Queued;
+use crate::screen::AreaNews;
+use crate::screen::sector::Outline;
+
+impl Assembler {
+    /// Takes note of what became of the imaging area.
+    pub(super) fn area_news(&mut self, at_nanos: i64) {
+        let Some(news) = self.watch.take_news() else {
+            return;
+        };
+        if news == AreaNews::Other {
+            self.sector += 1;
+            self.announce(Cause::Frame, Reason::SectorChanged);
+        }
+        let patch_px = self.encoder.patch_px;
+        let outside = |o: &Outline| self.preprocessor.patches_outside(o, patch_px);
+        let Some(area) = self.watch.imaging_area(self.sector, outside) else {
+            return;
+        };
+        let (kind, what) = match news {
+            AreaNews::First => (StateKind::ScreenChanged, "found"),
+            AreaNews::Other => (StateKind::SectorChanged, "changed"),
+            AreaNews::Better => (StateKind::ScreenChanged, "known better"),
+        };
+        let detail = format!("imaging area {what}: {}", area.shape);
+        self.tell(kind, at_nanos, detail, Some(area), None);
+    }
+
+    /// Takes note of the image signal; a noticeable change is told, at most three times a second.
+    pub(super) fn signal(&mut self, at_nanos: i64) {
+        self.context.signal.set(self.watch.signal(), at_nanos);
+        if let Some(signal) = self.watch.take_signal(at_nanos) {
+            let detail = "the image signal has changed".to_owned();
+            self.tell(
+                StateKind::ScreenChanged,
+                at_nanos,
+                detail,
+                None,
+                Some(signal),
+            );
+        }
+    }
+
+    /// Blackens what is outside the imaging area, where the package was trained so; why the frame
+    /// cannot be used, where no area is found for sure.
+    pub(super) fn remove_surroundings(&mut self, queued: &mut Queued) -> Option<Reason> {
+        if self.context.manifest.preprocess.mask != Mask::Sector {
+            return None;
+        }
+        let (layout, meta) = (queued.layout, queued.meta);
+        if !self.mask_area(meta.width_px, meta.height_px) {
+            return Some(Reason::WarmingUp);
+        }
+        self.mask.blacken_frame(&mut queued.pixels, layout, &meta);
+        None
+    }
+
+    /// Makes the mask that of the imaging area; false where no area is known for sure.
+    pub(super) fn mask_area(&mut self, width_px: u32, height_px: u32) -> bool {
+        let Some(area) = self.watch.sure_area() else {
+            return false;
+        };
+        if self.masked != Some(area.outline) || self.mask.size_px() != (width_px, height_px) {
+            self.mask.build(&area.outline, width_px, height_px);
+            self.masked = Some(area.outline);
+        }
+        true
+    }
+}

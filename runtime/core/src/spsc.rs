@@ -1,0 +1,38 @@
+//! A bounded queue with one thread at each end. `tests/loom` puts a model of it in its place.
+
+use ringbuf::traits::{Consumer, Observer, Producer, Split};
+use ringbuf::{HeapCons, HeapProd, HeapRb};
+
+/// The end where things go in.
+pub(crate) struct QueueIn<T>(HeapProd<T>);
+
+/// The end where things come out.
+pub(crate) struct QueueOut<T>(HeapCons<T>);
+
+/// A queue of `places` places.
+pub(crate) fn queue<T>(places: usize) -> (QueueIn<T>, QueueOut<T>) {
+    let (into, out) = HeapRb::new(places).split();
+    (QueueIn(into), QueueOut(out))
+}
+
+impl<T> QueueIn<T> {
+    /// Puts one in, or gives it back where there is no room.
+    pub fn try_push(&mut self, item: T) -> Result<(), T> {
+        self.0.try_push(item)
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.0.is_full()
+    }
+}
+
+impl<T> QueueOut<T> {
+    pub fn try_pop(&mut self) -> Option<T> {
+        self.0.try_pop()
+    }
+
+    /// How many there are.
+    pub fn waiting(&self) -> usize {
+        self.0.occupied_len()
+    }
+}
