@@ -1,13 +1,19 @@
 //! The engine IN_PROCESS: ONNX Runtime sessions owned by one thread.
 
+use crate::affinity::{self, Affinity};
+use crate::bound::{self, Bound};
+pub use crate::error::OpenError;
+use crate::gate::Passed;
+use crate::heads::{self, HeadGraph, Key};
 use crate::library::Library;
 use crate::options::EngineOptions;
 use crate::provider::Provider;
 use crate::session::{self, Opened, Source};
 use crate::signature::{self, Wanted};
 use echocart_core::engine::{Engine, EngineError, EngineInfo};
-use echocart_core::manifest::{Encoder, Head, HeadOutput, Manifest, Precision, Slots};
+use echocart_core::manifest::{Encoder, Head, Manifest, Precision};
 use echocart_core::package::Package;
+use ort::memory::Allocator;
 use ort::session::Session;
 use ort::value::{Tensor, TensorElementType};
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,57 +22,25 @@ use std::sync::Arc;
 
 /// Token slots between the encoder and the heads.
 const SLOTS: usize = 16;
+/// The slot behind them, which nobody reads: keep-warm pulses write it.
+const SPARE: usize = SLOTS;
 
 /// Nodes each provider got, by graph file.
 pub type Assignments = BTreeMap<String, BTreeMap<String, usize>>;
 
 /// Name of a head, and number of its segments or its present places (`0+1`).
-type GraphKey = (String, String);
-
-/// Why an engine does not open.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// The package has no such variant.
-    #[error("package has no variant {variant}: found {found} ({path})")]
-    NoVariant {
-        /// Asked for.
-        variant: String,
-        /// Variants of the package.
-        found: String,
-        /// The package.
-        path: PathBuf,
-    },
-    /// The variant is not made for the provider.
-    #[error(
-        "variant {variant}: expected a provider of its list, {listed}, found {provider} ({path})"
-    )]
-    WrongProvider {
-        /// The variant.
-        variant: String,
-        /// Providers it is made for.
-        listed: String,
-        /// Asked for.
-        provider: Provider,
-        /// The package.
-        path: PathBuf,
-    },
-    /// ONNX Runtime or the provider does not take a graph.
-    #[error("graph does not load: {message} ({path})")]
-    Graph {
-        /// What ONNX Runtime said.
-        message: String,
-        /// The graph file.
-        path: PathBuf,
-    },
-}
+pub(crate) type GraphKey = (String, String);
 
 /// Encoder and heads of one variant of a package on one provider.
 ///
 /// # Real-time
-/// `encode` copies the clip once into the bound input and blocks until the graph is done; one
-/// output tensor per call comes from ONNX Runtime's arena.
+/// `encode` copies the clip once into the input that the graph is given every time, and blocks until
+/// the graph is done. Tokens and answers are written where they stay: once every slot was used, a
+/// clip takes no memory but what ONNX Runtime takes inside. Tokens stay on the GPU for NVIDIA's
+/// providers.
 pub struct OrtEngine {
+    slots: Vec<Option<Bound>>,
+    allocator: Allocator,
     library: Library,
     dir: PathBuf,
     variant: String,
@@ -74,15 +48,21 @@ pub struct OrtEngine {
     options: EngineOptions,
     nodes: Assignments,
     notes: Vec<String>,
-    encoder: Session,
-    heads: BTreeMap<GraphKey, Session>,
+    passed: Passed,
+    encoder: Option<Session>,
+    encoder_file: String,
+    heads: Vec<HeadGraph>,
     head_files: BTreeMap<GraphKey, String>,
+    /// Values that each head gives.
+    head_values: BTreeMap<String, usize>,
     rows: Tensor<f32>,
     ids: Tensor<i64>,
+    /// Inputs for kept tokens, as many as were last asked for.
+    kept: Option<(Tensor<f32>, Tensor<i64>)>,
+    dim: usize,
     tokens_per_tubelet: usize,
     tubelets: usize,
     row: usize,
-    slots: Vec<Option<Tensor<f32>>>,
 }
 
 impl OrtEngine {
@@ -133,6 +113,8 @@ impl OrtEngine {
             });
         }
         let precision = files.precision;
+        affinity::check(&options.cpus).map_err(|message| OpenError::Cpus { message })?;
+        let _there = Affinity::of(&options.cpus);
         let mut nodes = BTreeMap::new();
         let mut open = |path: &Path| graph(library, path, precision, &options, &mut nodes);
         let mut head_files = BTreeMap::new();
@@ -144,16 +126,20 @@ impl OrtEngine {
         let path = package.dir.join(&files.encoder);
         let encoder = open(&path)?;
         check_encoder(&encoder, sizes).map_err(|message| OpenError::Graph { message, path })?;
-        let mut heads = BTreeMap::new();
+        let mut heads = Vec::new();
+        let values = |(name, head): (&String, &Head)| (name.clone(), heads::values(head));
+        let head_values: BTreeMap<String, usize> = declared.iter().map(values).collect();
         let live = declared.iter().filter(|_| !options.small_memory);
         for (name, head) in live {
             let key = (name.clone(), head.segments.to_string());
             if let Some(file) = head_files.get(&key) {
                 let path = package.dir.join(file);
                 let graph = open(&path)?;
-                check_head(&graph, head, sizes)
-                    .map_err(|message| OpenError::Graph { message, path })?;
-                heads.insert(key, graph);
+                let wrong = |message| OpenError::Graph { message, path };
+                let checked = heads::check(&graph, head, sizes);
+                let values = heads::values(head);
+                let bound = checked.and_then(|()| HeadGraph::new(key, graph, values));
+                heads.push(bound.map_err(wrong)?);
             }
         }
         let input = |e: ort::Error| OpenError::Graph {
@@ -163,6 +149,7 @@ impl OrtEngine {
         let (tokens, row) = (sizes.tokens(), sizes.row());
         let rows = Tensor::from_array(([1, tokens, row], vec![0.0f32; tokens * row]));
         let ids: Vec<i64> = (0..tokens as i64).collect();
+        let allocator = bound::tokens_allocator(provider, &encoder).map_err(input)?;
         Ok(Self {
             library: library.clone(),
             dir: package.dir.clone(),
@@ -171,41 +158,66 @@ impl OrtEngine {
             options,
             nodes,
             notes: Vec::new(),
-            encoder,
+            passed: Passed::default(),
+            encoder: Some(encoder),
+            encoder_file: files.encoder.clone(),
             heads,
             head_files,
+            head_values,
             rows: rows.map_err(input)?,
             ids: Tensor::from_array(([tokens], ids)).map_err(input)?,
+            kept: None,
+            allocator,
+            dim: sizes.dim,
             tokens_per_tubelet: sizes.tokens_per_tubelet(),
             tubelets: sizes.tubelets(),
             row,
-            slots: (0..SLOTS).map(|_| None).collect(),
+            slots: (0..=SPARE).map(|_| None).collect(),
         })
     }
 
-    fn head_session(&mut self, key: &GraphKey) -> Result<&mut Session, EngineError> {
-        if !self.heads.contains_key(key) {
-            let failed = |message: String| EngineError::Failed {
-                what: format!("head {} with {} clip(s)", key.0, key.1),
-                message,
-            };
-            let file = self
-                .head_files
-                .get(key)
-                .ok_or_else(|| failed("the package has no such graph".to_owned()))?;
-            let path = self.dir.join(file);
-            if self.options.small_memory {
-                self.heads.clear();
-            }
-            let (precision, options) = (self.precision, &self.options);
-            let loaded = graph(&self.library, &path, precision, options, &mut self.nodes)
-                .map_err(|e| failed(e.to_string()))?;
-            self.heads.insert(key.clone(), loaded);
+    /// Index of a head's graph, which is loaded if it is not.
+    fn head_graph(&mut self, name: &str, key: Key<'_>) -> Result<usize, EngineError> {
+        if let Some(at) = self.heads.iter().position(|h| h.is(name, key)) {
+            return Ok(at);
         }
-        self.heads.get_mut(key).ok_or_else(|| EngineError::Failed {
-            what: key.0.clone(),
-            message: "no graph".to_owned(),
-        })
+        let key = (name.to_owned(), key.to_string());
+        let failed = |message: String| EngineError::Failed {
+            what: format!("head {} with {} clip(s)", key.0, key.1),
+            message,
+        };
+        let file = self
+            .head_files
+            .get(&key)
+            .ok_or_else(|| failed("the package has no such graph".to_owned()))?;
+        let path = self.dir.join(file);
+        if self.options.small_memory {
+            self.encoder = None;
+            self.heads.clear();
+        }
+        let (precision, options) = (self.precision, &self.options);
+        let loaded = graph(&self.library, &path, precision, options, &mut self.nodes)
+            .map_err(|e| failed(e.to_string()))?;
+        let values = self.head_values.get(name).copied().unwrap_or_default();
+        let head = HeadGraph::new(key.clone(), loaded, values).map_err(failed)?;
+        self.heads.push(head);
+        Ok(self.heads.len() - 1)
+    }
+
+    /// Loads the encoder again where a head has taken its place.
+    fn load_encoder(&mut self) -> Result<(), EngineError> {
+        if self.encoder.is_some() {
+            return Ok(());
+        }
+        self.heads.clear();
+        let path = self.dir.join(&self.encoder_file);
+        let (precision, options) = (self.precision, &self.options);
+        let loaded = graph(&self.library, &path, precision, options, &mut self.nodes);
+        self.encoder = Some(loaded.map_err(|e| EngineError::Failed {
+            what: "encoder".to_owned(),
+            message: e.to_string(),
+        })?);
+        Ok(())
     }
 
     /// Which provider got how many nodes of each graph that was opened, by the graph's file.
@@ -235,18 +247,24 @@ impl OrtEngine {
     }
 
     pub(crate) fn loaded_heads(&self) -> BTreeSet<GraphKey> {
-        self.heads.keys().cloned().collect()
+        self.heads.iter().map(|head| head.key.clone()).collect()
     }
 
     /// Drops all tokens, and the head graphs that are not among `kept`.
     pub(crate) fn forget(&mut self, kept: &BTreeSet<GraphKey>) {
         self.slots.fill_with(|| None);
-        self.heads.retain(|key, _| kept.contains(key));
+        self.heads.retain(|head| kept.contains(&head.key));
     }
 
     /// Adds why providers before this one do not serve.
-    pub(crate) fn noting(mut self, notes: Vec<String>) -> Self {
-        self.notes = notes;
+    pub fn noting(mut self, notes: Vec<String>) -> Self {
+        self.notes.extend(notes);
+        self
+    }
+
+    /// Keeps how the parity gate was passed, for `info`.
+    pub(crate) fn proven(mut self, passed: &Passed) -> Self {
+        self.passed = passed.clone();
         self
     }
 
@@ -263,56 +281,89 @@ impl OrtEngine {
 
     fn run_head(
         &mut self,
-        key: &GraphKey,
+        name: &str,
+        key: Key<'_>,
         slots: &[usize],
         out: &mut Vec<f32>,
     ) -> Result<(), EngineError> {
+        let _there = Affinity::of(&self.options.cpus);
         out.clear();
-        self.head_session(key)?;
-        let mut inputs = Vec::with_capacity(slots.len());
-        for (segment, &slot) in slots.iter().enumerate() {
-            let held = self.slots.get(slot).and_then(Option::as_ref);
-            let tokens = held.ok_or(EngineError::EmptySlot { slot })?;
-            inputs.push((format!("tokens_{segment}"), tokens));
-        }
-        let Some(head) = self.heads.get_mut(key) else {
+        let at = self.head_graph(name, key)?;
+        let Some(head) = self.heads.get_mut(at) else {
             return Err(EngineError::Failed {
-                what: key.0.clone(),
+                what: name.to_owned(),
                 message: "no graph".to_owned(),
             });
         };
-        let outputs = head.run(inputs).map_err(failed(&key.0))?;
-        let (_, values) = outputs[0]
-            .try_extract_tensor::<f32>()
-            .map_err(failed(&key.0))?;
-        out.extend_from_slice(values);
-        Ok(())
-    }
-
-    fn run_encoder(
-        &mut self,
-        rows: Option<&Tensor<f32>>,
-        ids: Option<&Tensor<i64>>,
-        slot: usize,
-    ) -> Result<(), EngineError> {
-        let (rows, ids) = (rows.unwrap_or(&self.rows), ids.unwrap_or(&self.ids));
-        let mut outputs = self
-            .encoder
-            .run(ort::inputs!["rows" => rows, "ids" => ids])
-            .map_err(failed("encoder"))?;
-        let tokens = outputs
-            .remove("tokens")
-            .ok_or_else(|| EngineError::Failed {
-                what: "encoder".to_owned(),
-                message: "the graph has no output named tokens".to_owned(),
-            })?;
-        let tokens = tokens.downcast().map_err(failed("encoder"))?;
-        match self.slots.get_mut(slot) {
-            Some(target) => *target = Some(tokens),
-            None => return Err(EngineError::EmptySlot { slot }),
+        let held = |&slot: &usize| filled(&self.slots, slot);
+        let (session, answer) = (&mut head.session, &mut head.answer);
+        let ran = match *slots {
+            [one] => bound::run_on(session, &[held(&one)?], answer),
+            [one, two] => bound::run_on(session, &[held(&one)?, held(&two)?], answer),
+            _ => {
+                let inputs: Result<Vec<_>, _> = slots.iter().map(held).collect();
+                bound::run_on(session, &inputs?, answer)
+            }
+        };
+        ran.map_err(failed(name))?;
+        if let Some(answer) = answer.tensor() {
+            out.extend_from_slice(answer.extract_tensor().1);
         }
         Ok(())
     }
+
+    /// Empties `slot` and makes its memory fit `tokens`.
+    fn take_slot(&mut self, slot: usize, tokens: usize) -> Result<(), EngineError> {
+        let target = self
+            .slots
+            .get_mut(slot)
+            .ok_or(EngineError::EmptySlot { slot })?;
+        let shape = [1, tokens, self.dim];
+        match target {
+            Some(held) if held.is(&shape) => held.clear(),
+            _ => {
+                *target = None;
+                let made = Bound::new("tokens", &shape, &self.allocator);
+                *target = Some(made.map_err(failed("encoder"))?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the encoder on the whole clip in `rows`, or on the kept tokens, into `slot`.
+    fn run_encoder(&mut self, kept: bool, slot: usize) -> Result<(), EngineError> {
+        let _there = Affinity::of(&self.options.cpus);
+        self.load_encoder()?;
+        let Some(encoder) = self.encoder.as_mut() else {
+            return Err(EngineError::Failed {
+                what: "encoder".to_owned(),
+                message: "no graph".to_owned(),
+            });
+        };
+        let inputs = match &self.kept {
+            Some((rows, ids)) if kept => (rows, ids),
+            _ => (&self.rows, &self.ids),
+        };
+        let target = self.slots.get_mut(slot).and_then(Option::as_mut);
+        let target = target.ok_or(EngineError::EmptySlot { slot })?;
+        target
+            .run(encoder, ort::inputs![inputs.0, inputs.1])
+            .map_err(failed("encoder"))
+    }
+}
+
+/// One of the slots that may be read.
+fn readable(slot: usize) -> Result<usize, EngineError> {
+    match slot < SLOTS {
+        true => Ok(slot),
+        false => Err(EngineError::EmptySlot { slot }),
+    }
+}
+
+fn filled(slots: &[Option<Bound>], slot: usize) -> Result<&Tensor<f32>, EngineError> {
+    let held = slots.get(readable(slot)?).and_then(Option::as_ref);
+    held.and_then(Bound::tensor)
+        .ok_or(EngineError::EmptySlot { slot })
 }
 
 fn check_encoder(graph: &Session, sizes: &Encoder) -> Result<(), String> {
@@ -325,17 +376,6 @@ fn check_encoder(graph: &Session, sizes: &Encoder) -> Result<(), String> {
         },
     ];
     let outputs = [Wanted::floats("tokens", &[Some(1), None, Some(sizes.dim)])];
-    signature::check(graph, &inputs, &outputs)
-}
-
-fn check_head(graph: &Session, head: &Head, sizes: &Encoder) -> Result<(), String> {
-    let input = |i| Wanted::floats(format!("tokens_{i}"), &[Some(1), None, Some(sizes.dim)]);
-    let inputs: Vec<Wanted> = (0..head.segments).map(input).collect();
-    let values = match &head.output {
-        HeadOutput::Classification { labels } => labels.len(),
-        HeadOutput::Regression { .. } => 1,
-    };
-    let outputs = [Wanted::floats("output", &[Some(1), Some(values)])];
     signature::check(graph, &inputs, &outputs)
 }
 
@@ -357,9 +397,8 @@ fn graph(
 }
 
 fn failed(what: &str) -> impl Fn(ort::Error) -> EngineError {
-    let what = what.to_owned();
     move |e| EngineError::Failed {
-        what: what.clone(),
+        what: what.to_owned(),
         message: e.to_string().replace('\n', " "),
     }
 }
@@ -372,11 +411,14 @@ impl Engine for OrtEngine {
             variant: self.variant.clone(),
             nodes: self.all_nodes(),
             degraded: self.degraded(),
+            gate: (!self.passed.words.is_empty()).then(|| self.passed.words.clone()),
+            timings: self.passed.timings.clone(),
+            coming: None,
         }
     }
 
     fn slots(&self) -> usize {
-        self.slots.len()
+        SLOTS
     }
 
     fn encode(&mut self, tubelets: &[Arc<Vec<f32>>], slot: usize) -> Result<(), EngineError> {
@@ -389,16 +431,12 @@ impl Engine for OrtEngine {
                 found: format!("{lengths:?}"),
             });
         }
-        let target = self
-            .slots
-            .get_mut(slot)
-            .ok_or(EngineError::EmptySlot { slot })?;
-        *target = None;
+        self.take_slot(readable(slot)?, self.tubelets * self.tokens_per_tubelet)?;
         let (_, rows) = self.rows.extract_tensor_mut();
         for (to, from) in rows.chunks_exact_mut(block).zip(tubelets) {
             to.copy_from_slice(from);
         }
-        self.run_encoder(None, None, slot)
+        self.run_encoder(false, slot)
     }
 
     fn encode_kept(&mut self, rows: &[f32], ids: &[usize], slot: usize) -> Result<(), EngineError> {
@@ -411,19 +449,26 @@ impl Engine for OrtEngine {
                 found: format!("{} values for {} ids", rows.len(), ids.len()),
             });
         }
-        let target = self
-            .slots
-            .get_mut(slot)
-            .ok_or(EngineError::EmptySlot { slot })?;
-        *target = None;
-        let rows = Tensor::from_array(([1, ids.len(), self.row], rows.to_vec()));
-        let places: Vec<i64> = ids.iter().map(|&id| id as i64).collect();
-        let ids = Tensor::from_array(([ids.len()], places)).map_err(failed("encoder"))?;
-        self.run_encoder(Some(&rows.map_err(failed("encoder"))?), Some(&ids), slot)
+        self.take_slot(readable(slot)?, ids.len())?;
+        let same = |(rows, _): &(Tensor<f32>, _)| rows.shape().get(1) == Some(&(ids.len() as i64));
+        if !self.kept.as_ref().is_some_and(same) {
+            let rows = Tensor::from_array(([1, ids.len(), self.row], vec![0.0f32; rows.len()]));
+            let places = Tensor::from_array(([ids.len()], vec![0i64; ids.len()]));
+            self.kept = Some((
+                rows.map_err(failed("encoder"))?,
+                places.map_err(failed("encoder"))?,
+            ));
+        }
+        if let Some((given, places)) = &mut self.kept {
+            given.extract_tensor_mut().1.copy_from_slice(rows);
+            let places = places.extract_tensor_mut().1.iter_mut();
+            places.zip(ids).for_each(|(place, &id)| *place = id as i64);
+        }
+        self.run_encoder(true, slot)
     }
 
     fn head(&mut self, name: &str, slots: &[usize], out: &mut Vec<f32>) -> Result<(), EngineError> {
-        self.run_head(&(name.to_owned(), slots.len().to_string()), slots, out)
+        self.run_head(name, Key::Segments(slots.len()), slots, out)
     }
 
     fn multi_view_head(
@@ -440,14 +485,17 @@ impl Engine for OrtEngine {
                 found: places.len().to_string(),
             });
         }
-        self.run_head(&(name.to_owned(), Slots::key(places)), slots, out)
+        self.run_head(name, Key::Places(places), slots, out)
     }
 
     fn tokens(&mut self, slot: usize, out: &mut Vec<f32>) -> Result<(), EngineError> {
         out.clear();
-        let held = self.slots.get(slot).and_then(Option::as_ref);
-        let tokens = held.ok_or(EngineError::EmptySlot { slot })?;
-        out.extend_from_slice(tokens.extract_tensor().1);
-        Ok(())
+        bound::read(filled(&self.slots, slot)?, out).map_err(failed("tokens"))
+    }
+
+    fn keep_warm(&mut self) -> Result<bool, EngineError> {
+        self.take_slot(SPARE, self.tubelets * self.tokens_per_tubelet)?;
+        self.run_encoder(false, SPARE)?;
+        Ok(true)
     }
 }

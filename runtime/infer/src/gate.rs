@@ -11,6 +11,7 @@ mod mac;
 use crate::engine::OrtEngine;
 use crate::provider::Provider;
 use cache::Cache;
+use echocart_core::engine::Timings;
 use echocart_core::golden::{self, Check, GoldenError};
 use echocart_core::package::Package;
 use std::collections::BTreeMap;
@@ -52,18 +53,6 @@ pub enum GateError {
         /// The package.
         path: PathBuf,
     },
-}
-
-/// How long the graphs took on the golden clips, the shortest of each.
-///
-/// # Units
-/// Nanoseconds.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Timings {
-    /// The encoder.
-    pub encode_nanos: u64,
-    /// Each head graph, by head and graph key (`1`, `2`, `0+1`).
-    pub heads_nanos: BTreeMap<(String, String), u64>,
 }
 
 /// How a variant came to serve.

@@ -3,14 +3,19 @@
 //! One process loads one ONNX Runtime library, by absolute path, after checking its SHA-256
 //! against the libraries this version was built for. `ORT_DYLIB_PATH` is never read.
 
+mod affinity;
 mod assignment;
+mod bound;
 mod engine;
+mod error;
 mod gate;
 mod graph;
+mod heads;
 mod library;
 mod options;
 mod pins;
 mod provider;
+mod refusal;
 mod said;
 mod select;
 mod session;
@@ -20,9 +25,10 @@ mod system;
 #[cfg(target_os = "linux")]
 pub mod worker;
 
+pub use echocart_core::engine::Timings;
 pub use echocart_core::graph::{GraphInput, GraphOutput};
 pub use engine::{Assignments, OpenError, OrtEngine};
-pub use gate::{GateError, Passed, Timings, prove};
+pub use gate::{GateError, Passed, prove};
 pub use graph::{GraphError, GraphSession};
 pub use library::{
     Library, LibraryError, check_library, default_library_path, family_library_path,
@@ -30,6 +36,7 @@ pub use library::{
 pub use options::{Arithmetic, EngineOptions, Fallback, has_bf16, has_vnni};
 pub use pins::{PINNED, PinnedLibrary, PinnedSet};
 pub use provider::{Family, NoProvider, Provider};
+pub use refusal::Refused;
 pub use select::{
     Libraries, SelectError, candidates, choose, library_for, open_configured, open_proven,
 };

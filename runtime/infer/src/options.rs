@@ -35,14 +35,18 @@ pub struct EngineOptions {
     pub provider: Provider,
     /// Threads of one graph run.
     pub threads: usize,
+    /// CPUs that the engine's threads may use; none: as they are.
+    pub cpus: Vec<usize>,
+    /// Builds graphs for exactly so many tokens of a clip; others are refused then.
+    pub tokens: Option<usize>,
     /// What it computes in.
     pub arithmetic: Arithmetic,
     /// What happens to nodes it does not take.
     pub fallback: Fallback,
     /// Opens a variant on a provider it is not made for. Only for measuring.
     pub any_variant: bool,
-    /// Holds one head graph at a time and no reserve of freed memory: slower, for graphs that run
-    /// once.
+    /// Holds one graph at a time, the encoder or a head, and no reserve of freed memory: slower, for
+    /// graphs that run once.
     pub small_memory: bool,
     /// Provider options that replace or join ours, by ONNX Runtime's names. Only for measuring.
     pub extra: BTreeMap<String, String>,
@@ -54,6 +58,8 @@ impl EngineOptions {
         Self {
             provider,
             threads,
+            cpus: Vec::new(),
+            tokens: None,
             arithmetic: Arithmetic::AsPrecision,
             fallback: Fallback::Refuse,
             any_variant: false,

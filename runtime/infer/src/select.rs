@@ -128,7 +128,10 @@ pub fn open_proven(
                 Ok((engine, passed))
             });
             let error = match opened {
-                Ok((engine, passed)) => return Ok((engine.noting(refusals(&tried)), passed)),
+                Ok((engine, passed)) => {
+                    let engine = engine.noting(refusals(&tried)).proven(&passed);
+                    return Ok((engine, passed));
+                }
                 Err(error) => error,
             };
             let of_the_variant = matches!(error, SelectError::Open(_) | SelectError::Gate(_));
@@ -195,6 +198,7 @@ fn open_one(
     }
     system::needed(provider).map_err(|message| SelectError::System { message })?;
     let mut options = EngineOptions::new(provider, config.intra_op_threads);
+    options.cpus = config.cpu_set.clone().unwrap_or_default();
     if config.policy == Policy::Degrade {
         options.fallback = Fallback::Tell;
     }

@@ -60,8 +60,17 @@ pub(crate) fn open(
     Ok(Opened { session, nodes })
 }
 
+/// Names that the exporter gives to numbers of tokens: the encoder's, and those of a head's inputs.
+const OPEN_SIZES: [&str; 5] = ["K", "N0", "N1", "N2", "N3"];
+
 fn builder(library: &Library, options: &EngineOptions) -> Result<SessionBuilder, ort::Error> {
-    Ok(Session::builder(&library.environment)?
+    let mut builder = Session::builder(&library.environment)?;
+    if let Some(tokens) = options.tokens {
+        for name in OPEN_SIZES {
+            builder = builder.with_dimension_override(name, tokens as i64)?;
+        }
+    }
+    Ok(builder
         .with_intra_threads(options.threads)?
         .with_intra_op_spinning(false)?
         .with_optimization_level(GraphOptimizationLevel::All)?

@@ -1,8 +1,8 @@
 //! Proofs on disk: one file per subject, each with a code under the folder's key.
 
-use super::Timings;
 use super::folder::{key, new_file, plain_file, private, said};
 use super::mac::{equal, hmac_hex};
+use echocart_core::engine::Timings;
 use echocart_core::hash;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -11,6 +11,18 @@ pub struct BackoffRules {
     pub window: Duration,
     /// Failures within the window after which the worker stays off.
     pub most_failures: usize,
+    /// How waits pass.
+    pub waits: Waits,
+}
+
+/// How the time of a wait passes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Waits {
+    /// By itself.
+    #[default]
+    Slept,
+    /// At once, on a clock that then is so much ahead: for tests.
+    Skipped,
 }
 
 impl Default for BackoffRules {
@@ -19,6 +31,7 @@ impl Default for BackoffRules {
             first_wait: Duration::from_millis(250),
             window: Duration::from_secs(600),
             most_failures: 3,
+            waits: Waits::Slept,
         }
     }
 }

@@ -1,91 +1,120 @@
 //! The host's side: an engine whose work a worker does.
 
-use super::keeper::{Desk, Ready, Standing, keep};
+use super::desk::{Desk, Ready, Standing};
+use super::keeper::keep;
 use super::message::Message;
-use super::setup::{Opening, Running, WorkerError, WorkerSetup};
-use echocart_core::engine::{Engine, EngineError, EngineInfo};
+use super::setup::{Opening, WorkerError, WorkerSetup};
+use crate::refusal::Refused;
+use echocart_core::engine::{Engine, EngineError, EngineInfo, EngineWatch};
 use echocart_core::manifest::Encoder;
 use echocart_core::package::Package;
 use std::io;
-use std::path::absolute;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// How often who waits for a worker looks whether it still should.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// An engine in a child process.
 ///
-/// A worker that dies fails the call in flight, or the next one, exactly once more than there is
-/// none: no death goes by unseen, and its tokens are gone.
+/// While there is no worker, calls give [`EngineError::Absent`] at once. A worker that was started
+/// again is another generation: the tokens of the one before are gone.
 ///
 /// # Real-time
 /// A call copies its numbers into and out of the shared memory and blocks until the worker has
-/// answered, has ended, or has been silent for 400 ms.
+/// answered, has ended, has been silent for 400 ms, or has computed for many times longer than ever.
 pub struct WorkerEngine {
     desk: Arc<Desk>,
     keeper: Option<JoinHandle<()>>,
-    running: Running,
+    executable: PathBuf,
     encoder: Encoder,
-    /// The worker that holds the tokens.
-    known: Option<u64>,
+    /// The worker that the newest encoded clip went to.
+    generation: u64,
 }
 
 impl WorkerEngine {
-    /// Starts a worker and waits until it has opened the engine.
+    /// Starts a worker and does not wait for it.
     ///
     /// # Errors
-    /// [`WorkerError`] with what the worker says; no process and no thread is left behind.
-    pub fn open(setup: WorkerSetup, package: &Package) -> Result<Self, WorkerError> {
+    /// [`WorkerError`] when the system gives no thread.
+    pub fn start(setup: WorkerSetup, package: &Package) -> Result<Self, WorkerError> {
         let executable = setup.executable.clone();
-        let refused = |message: String| WorkerError::Refused {
-            message,
+        let given = |error: io::Error| WorkerError::Refused {
+            kind: Refused::Thread,
+            message: error.to_string(),
             path: executable.clone(),
         };
-        let given = |error: io::Error| refused(error.to_string());
-        let opening = Opening {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            package: absolute(&package.dir).map_err(given)?,
-            package_name: package.name(),
-            engine: setup.engine.clone(),
-            trust: setup.trust.clone(),
-            library: setup
-                .library
-                .as_deref()
-                .map(absolute)
-                .transpose()
-                .map_err(given)?,
-            root: std::env::current_dir().map_err(given)?.join(&setup.root),
-            nice: setup.nice,
-            cpus: setup.cpus.clone(),
-        };
-        let opening = serde_json::to_string(&opening).map_err(|e| refused(e.to_string()))?;
+        let opening = Opening::of(&setup, package).map_err(given)?;
+        let opening = serde_json::to_string(&opening).map_err(|e| given(e.into()))?;
         let encoder = package.manifest.encoder.clone();
-        let values = encoder.tokens() * encoder.row().max(encoder.dim);
+        let values = most_values(&encoder);
         let desk = Arc::new(Desk::new());
         let keeper = thread::Builder::new().name("echocart-keeper".to_owned());
         let seen = desk.clone();
         let keeper = keeper
-            .spawn(move || keep(&seen, &setup, &opening, values.max(4096)))
+            .spawn(move || keep(&seen, &setup, &opening, values))
             .map_err(given)?;
-        let mut engine = Self {
+        Ok(Self {
             desk,
             keeper: Some(keeper),
-            running: Running::new(EngineInfo::default(), 0),
+            executable,
             encoder,
-            known: None,
-        };
-        let desk = engine.desk.clone();
-        let mut state = desk.lock();
-        while !state.settled {
-            state = desk.wait(state);
-        }
-        match &state.standing {
-            Standing::Ready(ready) => {
-                engine.running = ready.running.clone();
-                engine.known = Some(ready.number);
-            }
-            Standing::Refused(why) | Standing::Down(why) => return Err(refused(why.clone())),
-        }
-        drop(state);
+            generation: 0,
+        })
+    }
+
+    /// Starts a worker and waits until it has opened and proven the engine. `say` is told what it
+    /// does.
+    ///
+    /// # Errors
+    /// [`WorkerError`] with what the worker says; no process and no thread is left behind.
+    pub fn open(
+        setup: WorkerSetup,
+        package: &Package,
+        say: &mut dyn FnMut(&str),
+    ) -> Result<Self, WorkerError> {
+        let engine = Self::start(setup, package)?;
+        engine.settle(say, &AtomicBool::new(false))?;
         Ok(engine)
+    }
+
+    /// Waits until the first worker has opened and proven the engine, or until `stop`.
+    pub(super) fn settle(
+        &self,
+        say: &mut dyn FnMut(&str),
+        stop: &AtomicBool,
+    ) -> Result<(), WorkerError> {
+        let mut said = String::new();
+        let mut state = self.desk.lock();
+        loop {
+            let stopped = || {
+                (
+                    Refused::EngineFailed,
+                    "it is not wanted any more".to_owned(),
+                )
+            };
+            let stopped = stop.load(Ordering::Relaxed).then(stopped);
+            if let Some((kind, message)) = state.refused.clone().or(stopped) {
+                return Err(WorkerError::Refused {
+                    kind,
+                    message,
+                    path: self.executable.clone(),
+                });
+            }
+            match &state.standing {
+                Standing::Ready(_) => return Ok(()),
+                Standing::WarmingUp(what) if *what != said => {
+                    said.clone_from(what);
+                    drop(state);
+                    say(&said);
+                    state = self.desk.lock();
+                }
+                _ => state = self.desk.wait_for(state, LOOK),
+            }
+        }
     }
 
     /// The worker's process, or none while there is none.
@@ -98,47 +127,35 @@ impl WorkerEngine {
 
     /// Ends the wait for a worker that is off or backing off: a new exam has begun.
     pub fn begin_exam(&self) {
-        self.desk.change(|state| state.new_exam = true);
+        self.desk.begin_exam();
     }
 
-    /// The worker to ask, or why there is none to be trusted.
-    fn ready(&mut self) -> Result<Ready, EngineError> {
-        let standing = self.desk.lock().standing.clone();
-        let ready = match standing {
-            Standing::Ready(ready) => ready,
-            Standing::Down(why) | Standing::Refused(why) => {
-                self.known = None;
-                return Err(failed(why));
-            }
-        };
-        match self.known.replace(ready.number) {
-            Some(before) if before != ready.number => Err(failed(
-                "it was started again and its tokens are gone".to_owned(),
-            )),
-            _ => Ok(ready),
+    /// The worker to ask, or why there is none.
+    fn ready(&self) -> Result<Ready, EngineError> {
+        match &self.desk.lock().standing {
+            Standing::Ready(ready) => Ok(ready.clone()),
+            Standing::Down(why) | Standing::WarmingUp(why) => Err(absent(why.clone())),
         }
     }
 
     fn ask(&mut self, ready: &Ready, message: &Message) -> Result<usize, EngineError> {
-        self.desk.lock().reply = None;
+        {
+            let mut state = self.desk.lock();
+            (state.reply, state.asked) = (None, Some(Instant::now()));
+        }
         let sent = ready.socket.send(message);
         if let Err(error) = sent
             && error.kind() == io::ErrorKind::Other
         {
+            self.desk.lock().asked = None;
             return Err(failed(error.to_string()));
         }
         let mut state = self.desk.lock();
         loop {
             match &state.standing {
                 Standing::Ready(now) if now.number == ready.number => {}
-                Standing::Ready(_) => {
-                    self.known = None;
-                    return Err(failed("it ended during a call".to_owned()));
-                }
-                Standing::Down(why) | Standing::Refused(why) => {
-                    self.known = None;
-                    return Err(failed(why.clone()));
-                }
+                Standing::Ready(_) => return Err(absent("it ended during a call".to_owned())),
+                Standing::Down(why) | Standing::WarmingUp(why) => return Err(absent(why.clone())),
             }
             match state.reply.take() {
                 Some(Message::Done { values }) => return Ok(values),
@@ -153,8 +170,8 @@ impl WorkerEngine {
         out.clear();
         let ready = self.ready()?;
         let values = self.ask(&ready, message)?;
-        let most = self.encoder.tokens() * self.encoder.row().max(self.encoder.dim);
-        if values > most.max(4096) {
+        let most = most_values(&self.encoder);
+        if values > most {
             return Err(failed(format!(
                 "expected at most {most} values, found {values}"
             )));
@@ -171,8 +188,20 @@ impl WorkerEngine {
             written.map_err(|e| failed(e.to_string()))?;
             at += block.len();
         }
-        self.ask(&ready, message).map(|_| ())
+        self.ask(&ready, message)?;
+        self.generation = ready.number;
+        Ok(())
     }
+}
+
+/// Numbers that the shared memory must hold.
+fn most_values(encoder: &Encoder) -> usize {
+    let most = encoder.tokens() * encoder.row().max(encoder.dim);
+    most.max(4096)
+}
+
+fn absent(message: String) -> EngineError {
+    EngineError::Absent { message }
 }
 
 fn failed(message: String) -> EngineError {
@@ -184,11 +213,19 @@ fn failed(message: String) -> EngineError {
 
 impl Engine for WorkerEngine {
     fn info(&self) -> EngineInfo {
-        self.running.info()
+        self.ready().map(|r| r.running.info()).unwrap_or_default()
+    }
+
+    fn watch(&self) -> Option<Arc<dyn EngineWatch>> {
+        Some(self.desk.clone())
+    }
+
+    fn generation(&self) -> u64 {
+        self.generation
     }
 
     fn slots(&self) -> usize {
-        self.running.slots
+        self.ready().map_or(0, |ready| ready.running.slots)
     }
 
     fn encode(&mut self, tubelets: &[Arc<Vec<f32>>], slot: usize) -> Result<(), EngineError> {
@@ -255,5 +292,8 @@ impl Drop for WorkerEngine {
         if let Some(keeper) = self.keeper.take() {
             let _ = keeper.join();
         }
+        // Who still watches keeps neither the socket nor the memory.
+        let closed = "the engine was closed".to_owned();
+        self.desk.post(Standing::Down(closed));
     }
 }

@@ -1,82 +1,30 @@
 //! The thread that starts a worker, watches it, and starts it again.
 
-use super::backoff::{Backoff, Next};
+use super::backoff::{Backoff, Next, Waits};
 use super::child::Child;
-use super::link::{Heard, Shared, Socket};
+use super::deadline::{OPENING, Pace};
+use super::desk::{Desk, Ready, Standing};
+use super::link::Heard;
 use super::message::Message;
 use super::setup::{Running, WorkerSetup};
 use super::{BEAT, SILENCE};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use crate::refusal::Refused;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a worker may take to end by itself.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// What a worker is to its engine.
-#[derive(Debug, Clone)]
-pub(super) enum Standing {
-    /// Not there, and why; it may come back.
-    Down(String),
-    /// Open.
-    Ready(Ready),
-    /// It never opened.
-    Refused(String),
+/// How a worker came to its end.
+struct End {
+    why: String,
+    /// What it said itself: another one would say the same.
+    refused: Option<Refused>,
 }
 
-/// A worker that answers.
-#[derive(Debug, Clone)]
-pub(super) struct Ready {
-    pub socket: Arc<Socket>,
-    pub shared: Arc<Shared>,
-    pub running: Running,
-    /// How many workers there were before it.
-    pub number: u64,
-    pub pid: u32,
-}
-
-#[derive(Debug)]
-pub(super) struct State {
-    pub standing: Standing,
-    pub reply: Option<Message>,
-    pub stop: bool,
-    /// An exam began since the keeper last looked.
-    pub new_exam: bool,
-    pub settled: bool,
-}
-
-/// What the engine and its keeper both see.
-#[derive(Debug)]
-pub(super) struct Desk {
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-impl Desk {
-    pub fn new() -> Self {
-        Self {
-            state: Mutex::new(State {
-                standing: Standing::Down("the worker is starting".to_owned()),
-                reply: None,
-                stop: false,
-                new_exam: false,
-                settled: false,
-            }),
-            changed: Condvar::new(),
-        }
-    }
-
-    pub fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        let woken = self.changed.wait(state);
-        woken.unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub fn change(&self, how: impl FnOnce(&mut State)) {
-        how(&mut self.lock());
-        self.changed.notify_all();
+impl From<String> for End {
+    fn from(why: String) -> Self {
+        Self { why, refused: None }
     }
 }
 
@@ -84,44 +32,61 @@ impl Desk {
 pub(super) fn keep(desk: &Desk, setup: &WorkerSetup, opening: &str, values: usize) {
     let begin = Instant::now();
     let mut backoff = Backoff::new(setup.backoff);
-    let mut first: Option<Running> = None;
-    for number in 0.. {
-        let why = match Child::start(&setup.executable, values) {
-            Err(error) => format!("it does not start: {error}"),
-            Ok(child) => watch(desk, child, opening, number, &mut first),
+    let mut skipped = Duration::ZERO;
+    let mut served = false;
+    for number in 1.. {
+        let end = match Child::start(&setup.executable, values) {
+            Ok(child) => watch(desk, child, opening, number, &mut served),
+            Err(error) => End {
+                why: format!(
+                    "it does not start: {error} ({})",
+                    setup.executable.display()
+                ),
+                refused: Some(Refused::EngineFailed),
+            },
         };
         if desk.lock().stop {
             return;
         }
-        if first.is_none() {
+        if !served {
+            let kind = end.refused.unwrap_or(Refused::EngineFailed);
+            let refused = (kind, end.why.clone());
             desk.change(|state| {
-                state.standing = Standing::Refused(why);
-                state.settled = true;
+                state.refused.get_or_insert(refused);
             });
-            return;
         }
         if std::mem::take(&mut desk.lock().new_exam) {
             backoff.new_exam();
         }
-        let next = backoff.failed(begin.elapsed());
-        let until = match next {
-            Next::After(wait) => Some(Instant::now() + wait),
-            Next::Off => None,
+        let next = match (end.refused, backoff.failed(begin.elapsed() + skipped)) {
+            (Some(_), _) => Next::Off,
+            (None, next) => next,
         };
-        let words = match next {
-            Next::After(_) => why,
-            Next::Off => format!("{why}; off until the next exam"),
+        match next {
+            Next::After(_) => desk.amend(end.why),
+            Next::Off => {
+                let why = format!("{}; off until the next exam", end.why);
+                desk.post(Standing::Down(why));
+            }
+        }
+        let wait = match (next, setup.backoff.waits) {
+            (Next::Off, _) => None,
+            (Next::After(wait), Waits::Slept) => Some(wait),
+            (Next::After(wait), Waits::Skipped) => {
+                skipped += wait;
+                Some(Duration::ZERO)
+            }
         };
-        desk.change(|state| state.standing = Standing::Down(words));
-        let stop = pause(desk, until, &mut backoff);
-        if stop {
+        if pause(desk, wait, &mut backoff) {
             return;
         }
     }
 }
 
-/// Waits until `until` or for an exam; true when it is time to stop.
-fn pause(desk: &Desk, until: Option<Instant>, backoff: &mut Backoff) -> bool {
+/// Waits for so long, without end where there is none, or for an exam; true when it is time to
+/// stop.
+fn pause(desk: &Desk, wait: Option<Duration>, backoff: &mut Backoff) -> bool {
+    let until = wait.map(|wait| Instant::now() + wait);
     let mut state = desk.lock();
     loop {
         if state.stop {
@@ -135,79 +100,98 @@ fn pause(desk: &Desk, until: Option<Instant>, backoff: &mut Backoff) -> bool {
         state = match until {
             None => desk.wait(state),
             Some(until) if until <= now => return false,
-            Some(until) => {
-                let woken = desk.changed.wait_timeout(state, until - now);
-                woken.unwrap_or_else(PoisonError::into_inner).0
-            }
+            Some(until) => desk.wait_for(state, until - now),
         };
     }
 }
 
 /// Follows a worker to its end, and says how it came.
-fn watch(
-    desk: &Desk,
-    mut child: Child,
-    opening: &str,
-    number: u64,
-    first: &mut Option<Running>,
-) -> String {
+fn watch(desk: &Desk, mut child: Child, opening: &str, number: u64, served: &mut bool) -> End {
     if let Err(error) = child.socket.send(&Message::Open(opening.to_owned())) {
-        return format!("it takes no message: {error}; {}", child.end());
+        return format!("it takes no message: {error}; {}", child.end()).into();
     }
+    let begin = Instant::now();
     let mut packet = Vec::new();
     let mut silent = Duration::ZERO;
     let mut leaving: Option<Instant> = None;
+    let mut pace: Option<Pace> = None;
     loop {
-        if desk.lock().stop {
-            let since = *leaving.get_or_insert_with(Instant::now);
-            if since.elapsed() > FAREWELL {
-                return child.end();
-            }
+        let (stop, asked) = {
+            let state = desk.lock();
+            (state.stop, state.asked)
+        };
+        if stop && leaving.get_or_insert_with(Instant::now).elapsed() > FAREWELL {
+            return child.end().into();
         }
-        let asked = Instant::now();
+        let (since, allowed, doing) = match &pace {
+            Some(pace) => (asked, pace.allowed(), "computed"),
+            None => (Some(begin), OPENING, "been opening"),
+        };
+        let overdue = since.is_some_and(|since| since.elapsed() > allowed);
+        if overdue && !stop {
+            let seconds = allowed.as_secs_f64();
+            let why = format!("it has {doing} for more than {seconds:.1} s without an answer");
+            return gone(desk, child, why);
+        }
+        let before = Instant::now();
         let heard = match child.socket.hear(Some(BEAT), &mut packet) {
             Ok(heard) => heard,
-            Err(error) => return format!("{error}; {}", child.end()),
+            Err(error) => return gone(desk, child, error.to_string()),
         };
         match heard {
             Heard::Silence => {
                 // What a host that was itself held up slept longer than it asked to is not silence.
-                silent += asked.elapsed().min(BEAT * 2);
+                silent += before.elapsed().min(BEAT * 2);
                 if silent >= SILENCE {
                     let millis = silent.as_millis();
-                    return format!("it gave no sign of life for {millis} ms; {}", child.end());
+                    let why = format!("it gave no sign of life for {millis} ms");
+                    return gone(desk, child, why);
                 }
                 continue;
             }
-            Heard::End => return child.end_of_itself(),
+            Heard::End => return child.end_of_itself().into(),
             Heard::Message(Message::Beat) => {}
-            Heard::Message(Message::Refused(why)) => {
+            Heard::Message(Message::Progress(what)) => {
+                if !*served {
+                    desk.post(Standing::WarmingUp(what));
+                }
+            }
+            Heard::Message(Message::Refused(kind, why)) => {
                 child.end();
-                return why;
+                return End {
+                    why,
+                    refused: Some(kind),
+                };
             }
             Heard::Message(Message::Ready(json)) => {
                 let running: Running = match serde_json::from_str(&json) {
                     Ok(running) => running,
-                    Err(error) => return format!("{error}; {}", child.end()),
+                    Err(error) => return gone(desk, child, error.to_string()),
                 };
-                if *first.get_or_insert_with(|| running.clone()) != running {
-                    child.end();
-                    return format!("it came back as another engine: {json}");
-                }
-                desk.change(|state| {
-                    state.settled = true;
-                    state.reply = None;
-                    state.standing = Standing::Ready(Ready {
-                        socket: child.socket.clone(),
-                        shared: child.shared.clone(),
-                        running,
-                        number,
-                        pid: child.pid,
-                    });
-                });
+                pace = Some(Pace::of(running.info().timings.as_ref()));
+                *served = true;
+                desk.post(Standing::Ready(Ready {
+                    socket: child.socket.clone(),
+                    shared: child.shared.clone(),
+                    running: Arc::new(running),
+                    number,
+                    pid: child.pid,
+                }));
             }
-            Heard::Message(reply) => desk.change(|state| state.reply = Some(reply)),
+            Heard::Message(reply) => desk.change(|state| {
+                let took = state.asked.take().map(|asked| asked.elapsed());
+                if let (Some(pace), Some(took)) = (&mut pace, took) {
+                    pace.answered(took);
+                }
+                state.reply = Some(reply);
+            }),
         }
         silent = Duration::ZERO;
     }
+}
+
+/// Tells that the worker is lost before it is ended, which may take the system a while.
+fn gone(desk: &Desk, mut child: Child, why: String) -> End {
+    desk.post(Standing::Down(why.clone()));
+    format!("{why}; {}", child.end()).into()
 }

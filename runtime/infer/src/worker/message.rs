@@ -2,10 +2,11 @@
 //!
 //! Numbers of a clip and of an answer do not go through packets but through the shared memory.
 
+use crate::refusal::Refused;
 use echocart_core::engine::EngineError;
 
 /// Version of these messages; both sides are of one build, and this proves it.
-pub(super) const PROTOCOL: u16 = 1;
+pub(super) const PROTOCOL: u16 = 2;
 /// Largest packet.
 pub(super) const MOST_BYTES: usize = 64 * 1024;
 
@@ -34,8 +35,10 @@ pub(super) enum Message {
     Beat,
     /// Worker: open; what is running, JSON.
     Ready(String),
-    /// Worker: does not open, and why.
-    Refused(String),
+    /// Worker: does not open; kind as JSON, and why.
+    Refused(Refused, String),
+    /// Worker: what it does before it is open.
+    Progress(String),
     /// Worker: done; so many numbers are in the shared memory.
     Done { values: usize },
     /// Worker: the engine's error.
@@ -60,7 +63,11 @@ impl Message {
             Self::Bye => to.kind(7),
             Self::Beat => to.kind(32),
             Self::Ready(json) => to.kind(33).text(json),
-            Self::Refused(why) => to.kind(34).text(why),
+            Self::Refused(kind, why) => {
+                let kind = serde_json::to_string(kind).unwrap_or_default();
+                to.kind(34).text(&kind).text(why)
+            }
+            Self::Progress(what) => to.kind(39).text(what),
             Self::Done { values } => to.kind(35).number(*values),
             Self::Failed(EngineError::EmptySlot { slot }) => to.kind(38).number(*slot),
             Self::Failed(EngineError::Shape {
@@ -110,7 +117,11 @@ impl Message {
             7 => Self::Bye,
             32 => Self::Beat,
             33 => Self::Ready(from.text()?),
-            34 => Self::Refused(from.text()?),
+            34 => {
+                let kind = serde_json::from_str(&from.text()?);
+                let kind = kind.map_err(|e| format!("message of kind 34: {e}"))?;
+                Self::Refused(kind, from.text()?)
+            }
             35 => Self::Done {
                 values: from.number()?,
             },
@@ -126,6 +137,7 @@ impl Message {
             38 => Self::Failed(EngineError::EmptySlot {
                 slot: from.number()?,
             }),
+            39 => Self::Progress(from.text()?),
             unknown => return Err(format!("message: expected a known kind, found {unknown}")),
         };
         match from.0 {
@@ -239,7 +251,8 @@ mod tests {
             Message::Bye,
             Message::Beat,
             Message::Ready(text.clone()),
-            Message::Refused(text),
+            Message::Refused(Refused::WrongAnswers, text.clone()),
+            Message::Progress(text),
             Message::Done { values: 9 },
             Message::Failed(failed),
             Message::Failed(shape),
@@ -263,7 +276,7 @@ mod tests {
     #[test]
     fn another_version_is_refused_by_number() {
         let error = Message::read(&[9, 0, 7, 0]).unwrap_err();
-        assert_eq!(error, "message: expected version 1, found 9");
+        assert_eq!(error, "message: expected version 2, found 9");
     }
 
     proptest! {

@@ -5,7 +5,8 @@ use super::link::{Heard, Shared, Socket};
 use super::message::Message;
 use super::setup::{Opening, Running};
 use crate::OrtEngine;
-use crate::select::{Libraries, open_configured};
+use crate::refusal::Refused;
+use crate::select::{Libraries, open_proven};
 use echocart_core::engine::{Engine, EngineError};
 use echocart_core::package::Package;
 use rustix::process::{Signal, getpid, kill_process, set_parent_process_death_signal};
@@ -35,14 +36,14 @@ pub fn serve() -> io::Result<()> {
             "expected to be started by echocart, found no host",
         ));
     };
-    let opened = prepare(&json).and_then(|(opening, package)| {
-        beat(socket.clone()).map_err(|e| e.to_string())?;
-        stand_back(&opening);
-        open(&opening, &package).map(|engine| (engine, package))
-    });
+    beat(socket.clone())?;
+    let mut say = |what: &str| {
+        let _ = socket.send(&Message::Progress(cut(what)));
+    };
+    let opened = open(&json, &mut say);
     let (mut engine, package) = match opened {
         Ok(opened) => opened,
-        Err(why) => return socket.send(&Message::Refused(why)),
+        Err((kind, why)) => return socket.send(&Message::Refused(kind, cut(&why))),
     };
     let running = Running::new(engine.info(), engine.slots());
     let running = serde_json::to_string(&running).map_err(io::Error::other)?;
@@ -67,13 +68,33 @@ pub fn serve() -> io::Result<()> {
     }
 }
 
-fn prepare(json: &str) -> Result<(Opening, Package), String> {
-    let opening: Opening = serde_json::from_str(json).map_err(|e| e.to_string())?;
+/// Why nothing is open.
+type Refusal = (Refused, String);
+
+fn open(json: &str, say: &mut dyn FnMut(&str)) -> Result<(OrtEngine, Package), Refusal> {
+    let other = |why: String| (Refused::EngineFailed, why);
+    let opening: Opening = serde_json::from_str(json).map_err(|e| other(e.to_string()))?;
     let ours = env!("CARGO_PKG_VERSION");
     if opening.version != ours {
         let theirs = &opening.version;
-        return Err(format!("worker: expected version {theirs}, found {ours}"));
+        let why = format!("worker: expected version {theirs}, found {ours}");
+        return Err(other(why));
     }
+    stand_back(&opening);
+    say("reading the package");
+    let package = package(&opening).map_err(|why| (Refused::PackageInvalid, why))?;
+    say("loading the library and the graphs");
+    let libraries = match &opening.library {
+        Some(file) => Libraries::File(file),
+        None => Libraries::Under(&opening.root),
+    };
+    let proofs = opening.proofs.as_deref();
+    let opened = open_proven(&opening.engine, libraries, &package, proofs, say);
+    let (engine, _) = opened.map_err(|error| (error.kind(), error.to_string()))?;
+    Ok((engine.noting(opening.notes), package))
+}
+
+fn package(opening: &Opening) -> Result<Package, String> {
     let package = Package::open(&opening.package, &opening.trust).map_err(|e| e.to_string())?;
     if package.name() != opening.package_name {
         return Err(format!(
@@ -83,15 +104,12 @@ fn prepare(json: &str) -> Result<(Opening, Package), String> {
             package.dir.display()
         ));
     }
-    Ok((opening, package))
+    Ok(package)
 }
 
-fn open(opening: &Opening, package: &Package) -> Result<OrtEngine, String> {
-    let libraries = match &opening.library {
-        Some(file) => Libraries::File(file),
-        None => Libraries::Under(&opening.root),
-    };
-    open_configured(&opening.engine, libraries, package).map_err(|e| e.to_string())
+/// As much of a text as a message holds.
+fn cut(text: &str) -> String {
+    text.chars().take(8192).collect()
 }
 
 /// Tells the host that this process runs, and ends it when the host does not listen any more.

@@ -1,11 +1,14 @@
 //! What a worker is started with, and what it says of itself once it is open.
 
 use super::backoff::BackoffRules;
+use crate::refusal::Refused;
 use echocart_core::config::{EngineConfig, PackageConfig};
-use echocart_core::engine::EngineInfo;
+use echocart_core::engine::{EngineInfo, Timings};
+use echocart_core::package::Package;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::{Path, PathBuf, absolute};
 
 /// File name of the worker's executable.
 pub const WORKER: &str = "echocart-worker";
@@ -23,6 +26,10 @@ pub struct WorkerSetup {
     pub library: Option<PathBuf>,
     /// Where libraries lie, as `cargo xtask` puts them.
     pub root: PathBuf,
+    /// Folder of the parity gate's proofs, or none to prove at every start.
+    pub proofs: Option<PathBuf>,
+    /// Why the engine is not the one asked for, before it was opened.
+    pub notes: Vec<String>,
     /// Nice value of the threads that compute, or none to leave it.
     pub nice: Option<i32>,
     /// CPUs that the worker may use; empty: as they are.
@@ -36,19 +43,34 @@ pub struct WorkerSetup {
 #[non_exhaustive]
 pub enum WorkerError {
     /// No executable.
-    #[error("worker missing: expected an executable file {WORKER}, found none ({tried})")]
+    #[error(
+        "worker missing: expected an executable file {WORKER}, found none; it is built and \
+         installed beside the program or library ({tried})"
+    )]
     Missing {
         /// Where it was looked for.
         tried: String,
     },
     /// It does not start, or does not open the engine.
-    #[error("worker: {message} ({path})")]
+    #[error("{message} (worker {path})")]
     Refused {
+        /// What kind of reason it is.
+        kind: Refused,
         /// Why.
         message: String,
         /// The executable.
         path: PathBuf,
     },
+}
+
+impl WorkerError {
+    /// Its kind.
+    pub fn kind(&self) -> Refused {
+        match self {
+            Self::Missing { .. } => Refused::EngineFailed,
+            Self::Refused { kind, .. } => *kind,
+        }
+    }
 }
 
 /// Finds the worker's executable: the file given, else the one in the first of `folders`.
@@ -89,8 +111,30 @@ pub(super) struct Opening {
     pub trust: PackageConfig,
     pub library: Option<PathBuf>,
     pub root: PathBuf,
+    pub proofs: Option<PathBuf>,
+    pub notes: Vec<String>,
     pub nice: Option<i32>,
     pub cpus: Vec<usize>,
+}
+
+impl Opening {
+    /// Of a setup, with every path made absolute: a worker has its own idea of where it is.
+    pub fn of(setup: &WorkerSetup, package: &Package) -> io::Result<Self> {
+        let whole = |path: &Option<PathBuf>| path.as_deref().map(absolute).transpose();
+        Ok(Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            package: absolute(&package.dir)?,
+            package_name: package.name(),
+            engine: setup.engine.clone(),
+            trust: setup.trust.clone(),
+            library: whole(&setup.library)?,
+            root: std::env::current_dir()?.join(&setup.root),
+            proofs: whole(&setup.proofs)?,
+            notes: setup.notes.clone(),
+            nice: setup.nice,
+            cpus: setup.cpus.clone(),
+        })
+    }
 }
 
 /// What is running, as a message.
@@ -102,28 +146,46 @@ pub(super) struct Running {
     pub variant: String,
     pub nodes: BTreeMap<String, usize>,
     pub degraded: Option<String>,
+    pub gate: Option<String>,
+    pub encode_nanos: Option<u64>,
+    /// Head, graph key and time.
+    pub heads: Vec<(String, String, u64)>,
     pub slots: usize,
 }
 
 impl Running {
     pub fn new(info: EngineInfo, slots: usize) -> Self {
+        let heads = info.timings.iter().flat_map(|t| &t.heads_nanos);
         Self {
             provider: info.provider,
             library: info.library,
             variant: info.variant,
             nodes: info.nodes,
             degraded: info.degraded,
+            gate: info.gate,
+            encode_nanos: info.timings.as_ref().map(|t| t.encode_nanos),
+            heads: heads
+                .map(|((name, key), nanos)| (name.clone(), key.clone(), *nanos))
+                .collect(),
             slots,
         }
     }
 
     pub fn info(&self) -> EngineInfo {
+        let graph =
+            |(name, key, nanos): &(String, String, u64)| ((name.clone(), key.clone()), *nanos);
         EngineInfo {
             provider: self.provider.clone(),
             library: self.library.clone(),
             variant: self.variant.clone(),
             nodes: self.nodes.clone(),
             degraded: self.degraded.clone(),
+            gate: self.gate.clone(),
+            timings: self.encode_nanos.map(|encode_nanos| Timings {
+                encode_nanos,
+                heads_nanos: self.heads.iter().map(graph).collect(),
+            }),
+            coming: None,
         }
     }
 }
