@@ -19,6 +19,7 @@ mod location;
 mod mha;
 mod phantom;
 mod self_test;
+pub mod shm;
 mod source;
 #[cfg(feature = "video")]
 mod video;

@@ -27,7 +27,7 @@ pub(crate) trait Device: Send + 'static {
     /// Its name, for people.
     fn name(&self) -> String;
 
-    /// `OpenIGTLink`, `V4L2` or `GStreamer`.
+    /// `OpenIGTLink`, `shared memory`, `V4L2` or `GStreamer`.
     fn kind(&self) -> &'static str;
 
     /// What is known about rate and time stamps, in words.

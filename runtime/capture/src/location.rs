@@ -11,13 +11,14 @@ use crate::igtl::{self, IgtlClient};
 use crate::live::LiveSource;
 use crate::mha::{MhaSource, is_mha};
 use crate::phantom::{PhantomSource, SCHEME};
+use crate::shm::{self, ShmClient};
 use crate::{OpenOptions, Source, SourceError};
 
 const HEAD_BYTES: u64 = 1024;
 
 /// Opens a path or `file://` URI as whatever its content is: DICOM, a MetaImage sequence or a video
 /// container; `phantom:key=value,...` as a simulated heart; `igtl://HOST:PORT[/DEVICE]` as the images
-/// of an OpenIGTLink server; `v4l2:DEVICE[,size=WxH][,fps=N][,format=FOURCC]` as a frame grabber;
+/// of an OpenIGTLink server; `shm:SOCKET` as the frames of scanner software on this machine; `v4l2:DEVICE[,size=WxH][,fps=N][,format=FOURCC]` as a frame grabber;
 /// `gst:PIPELINE` as what a GStreamer pipeline gives; or `fault:SCRIPT|LOCATION` as another source with faults
 /// (see [`Script`](crate::Script)).
 ///
@@ -33,6 +34,10 @@ pub fn open(uri_or_path: &str, options: &OpenOptions) -> Result<Box<dyn Source>,
     }
     if uri_or_path.starts_with(igtl::SCHEME) {
         let client = IgtlClient::new(uri_or_path, options)?;
+        return Ok(Box::new(LiveSource::open(client, uri_or_path)?));
+    }
+    if uri_or_path.starts_with(shm::SCHEME) {
+        let client = ShmClient::new(uri_or_path, options)?;
         return Ok(Box::new(LiveSource::open(client, uri_or_path)?));
     }
     if ["v4l2:", "gst:"]

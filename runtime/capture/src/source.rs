@@ -166,7 +166,8 @@ pub enum Stamps {
 pub struct SourceInfo {
     /// File name without its folder.
     pub name: String,
-    /// `DICOM`, `MetaImage`, `video`, `phantom`, `OpenIGTLink`, `V4L2` or `GStreamer`.
+    /// `DICOM`, `MetaImage`, `video`, `phantom`, `OpenIGTLink`, `shared memory`, `V4L2` or
+    /// `GStreamer`.
     pub kind: &'static str,
     /// Who decides when a frame comes.
     pub delivery: Delivery,

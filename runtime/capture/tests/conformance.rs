@@ -5,6 +5,7 @@ mod cines;
 mod igtl_server;
 #[cfg(feature = "video")]
 mod pictures;
+mod shm_writer;
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -190,6 +191,31 @@ fn an_openigtlink_client_conforms_and_leaves_when_dropped() {
     while !server.left.load(Ordering::SeqCst) {
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+#[test]
+fn frames_in_shared_memory_conform() {
+    let folder = folder();
+    let path = folder.path().join("frames.sock");
+    let listener = shm_writer::Listener::bind(&path);
+    let writer = std::thread::spawn(move || {
+        let seals = rustix::fs::SealFlags::SHRINK;
+        let mut writer = listener.accept(shm_writer::memory(256, seals), 4, 64);
+        for level in 1..100 {
+            let pixels = [level; 12];
+            writer.frame(shm_writer::Picture {
+                width_px: 4,
+                height_px: 3,
+                stride_bytes: 4,
+                format: 1,
+                stamp_nanos: i64::from(level) * 1_000_000,
+                pixels: &pixels,
+            });
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    });
+    live(&format!("shm:{}", path.display()));
+    writer.join().unwrap();
 }
 
 #[test]
