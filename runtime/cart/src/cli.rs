@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::bench::BenchArgs;
 use crate::calibrate::CalibrateArgs;
 use crate::doctor::DoctorArgs;
 use crate::engine::ProbeArgs;
@@ -35,6 +36,11 @@ pub struct Cli {
 pub enum Command {
     /// Run a package on a source: frames in, estimates out.
     Run(RunArgs),
+    /// As `run`, with the flight recorder on; saves what it holds.
+    #[command(after_help = RECORD_EXAMPLES)]
+    Record(RecordArgs),
+    /// Re-run every decision of a recording and say whether it comes out the same.
+    Replay(ReplayArgs),
     /// Make a package from a checkpoint, or from generated weights.
     Export(ExportArgs),
     /// Compare exported graphs with the original model's outputs.
@@ -47,6 +53,8 @@ pub enum Command {
     Evaluate(EvaluateArgs),
     /// Show, verify and sign packages.
     Package(PackageArgs),
+    /// Measure what a package costs on this machine.
+    Bench(BenchArgs),
     /// Say what is usable here, what is missing, and what to do about it.
     Doctor(DoctorArgs),
     /// Run one provider in this process and print what it does as JSON.
@@ -108,8 +116,71 @@ pub struct RunArgs {
     /// Without it: the one `cargo xtask setup` put below .echocart/lib.
     #[arg(long, value_name = "FILE")]
     pub library: Option<PathBuf>,
+    /// For benches only: let every clip take this much longer, as a larger model would. Events and
+    /// page then say that the engine is degraded.
+    #[arg(long, value_name = "MS", hide = true, value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    pub bench_delay_millis: Option<u64>,
     #[command(flatten)]
     pub log: LogArgs,
+}
+
+const RECORD_EXAMPLES: &str = "\
+Examples:
+  echocart record --source igtl://plus:18944 --package pkg --out bad-number.echorec
+  kill -USR1 PID        saves now, into the folder of --out, while the run goes on
+
+The recorder keeps the newest decisions and, where the imaging sector is known, the frames of the time
+grid, black outside the sector, until its memory is full; a new exam erases everything. No token and
+no name is stored. An existing file is never replaced. `echocart run` has a recorder too where its
+configuration has [recorder]; only the signal saves it.
+
+Exit codes: as run.";
+
+#[derive(Debug, Args)]
+pub struct RecordArgs {
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// Recording to write when the run ends.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Most memory the recorder takes, MiB.
+    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u16).range(8..=4096))]
+    pub budget_mib: u16,
+}
+
+const REPLAY_EXAMPLES: &str = "\
+Examples:
+  echocart replay bad-number.echorec                          same decisions on this machine?
+  echocart replay bad-number.echorec --infer --package pkg    and the same numbers from the model?
+
+Unfit frames, the time grid, clips, hand-off, ladder, view smoothing, EF, expiry: everything that follows
+from what was measured is computed anew and compared bit for bit. --infer runs the model on the frames
+stored and says how far its answers are from the recorded ones; decisions stay on the recorded ones.
+
+Exit codes: 0 identical, 1 a decision comes out otherwise (the first one is printed), 2 usage or
+configuration, 3 not a recording or one of another version, 4 package, 5 ONNX Runtime library.";
+
+#[derive(Debug, Args)]
+#[command(after_help = REPLAY_EXAMPLES)]
+pub struct ReplayArgs {
+    /// Recording. One that was cut off is replayed as far as it goes.
+    #[arg(value_name = "FILE")]
+    pub recording: PathBuf,
+    /// Run the model again on the frames stored.
+    #[arg(long, requires = "package")]
+    pub infer: bool,
+    /// Model package for --infer.
+    #[arg(long, value_name = "DIR", requires = "infer")]
+    pub package: Option<PathBuf>,
+    /// Cart configuration that says which engine runs it.
+    #[arg(long, value_name = "FILE", requires = "infer")]
+    pub config: Option<PathBuf>,
+    /// ONNX Runtime library; its SHA-256 must be one this version knows.
+    #[arg(long, value_name = "FILE", requires = "infer")]
+    pub library: Option<PathBuf>,
+    /// Print one JSON object instead of text.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

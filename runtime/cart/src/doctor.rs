@@ -5,7 +5,7 @@ use crate::exit::{Because, Cause, Failure};
 use crate::export::print;
 use crate::run::config;
 use clap::Args;
-use echocart_core::config::{CartConfig, Policy};
+use echocart_core::config::{CartConfig, Isolation, Policy};
 use echocart_core::engine::Engine;
 use echocart_core::package::Package;
 use echocart_infer::{
@@ -78,6 +78,9 @@ struct ProviderReport {
 struct PolicyReport {
     policy: Policy,
     providers: Vec<String>,
+    isolation: Isolation,
+    /// The worker's executable; absent without one.
+    worker: Option<PathBuf>,
     serves: bool,
     /// What serves, or why nothing does.
     detail: String,
@@ -103,10 +106,17 @@ pub fn doctor(args: &DoctorArgs) -> Result<ExitCode, Failure> {
         .into_iter()
         .map(|provider| look(provider, args.library.as_deref()))
         .collect();
-    let policy = match &package {
+    let mut policy = match &package {
         Some(package) => with_package(&config, args.library.as_deref(), package),
         None => without_package(&config, &providers),
     };
+    match find_worker(&config) {
+        Ok(worker) => policy.worker = worker,
+        Err(failure) => {
+            policy.serves = false;
+            policy.detail = format!("{}; {}", failure.line(), policy.detail);
+        }
+    }
     let report = Report {
         cpu: CpuReport {
             architecture: std::env::consts::ARCH,
@@ -188,6 +198,14 @@ fn look(provider: Provider, given: Option<&Path>) -> ProviderReport {
     report
 }
 
+/// The worker that the configuration needs, if it needs one.
+fn find_worker(config: &CartConfig) -> Result<Option<PathBuf>, Failure> {
+    match config.engine.isolation {
+        Isolation::InProcess => Ok(None),
+        Isolation::Worker => engine::worker(&config.engine).map(Some),
+    }
+}
+
 fn hashes(set: &PinnedSet) -> BTreeMap<&'static str, &'static str> {
     std::iter::once(&set.library)
         .chain(set.beside)
@@ -226,6 +244,8 @@ fn with_package(config: &CartConfig, library: Option<&Path>, package: &Package) 
     PolicyReport {
         policy: config.engine.policy,
         providers: config.engine.providers.clone(),
+        isolation: config.engine.isolation,
+        worker: None,
         serves,
         detail: said.join("; "),
         nodes: info.nodes,
@@ -267,6 +287,8 @@ fn without_package(config: &CartConfig, providers: &[ProviderReport]) -> PolicyR
     PolicyReport {
         policy: engine.policy,
         providers: engine.providers.clone(),
+        isolation: engine.isolation,
+        worker: None,
         serves: served.is_some(),
         detail: served.map_or_else(
             || refused.join("; "),
@@ -317,6 +339,11 @@ fn words(report: &Report) -> String {
         },
         policy.detail
     ));
+    lines.push(match (policy.isolation, &policy.worker) {
+        (Isolation::InProcess, _) => "isolation: in this process".to_owned(),
+        (Isolation::Worker, Some(worker)) => format!("isolation: worker {}", worker.display()),
+        (Isolation::Worker, None) => "isolation: worker, missing".to_owned(),
+    });
     if !policy.nodes.is_empty() {
         let nodes = policy.nodes.iter();
         let nodes: Vec<String> = nodes.map(|(p, n)| format!("{p} {n}")).collect();

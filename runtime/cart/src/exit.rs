@@ -43,6 +43,11 @@ impl Failure {
         Self::new(cause, anyhow::anyhow!("{text}"))
     }
 
+    /// What went wrong.
+    pub fn cause(&self) -> Cause {
+        self.cause
+    }
+
     /// The message as one line.
     pub fn line(&self) -> String {
         one_line(&self.error.to_string())

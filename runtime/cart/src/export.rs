@@ -306,10 +306,14 @@ impl Bar {
 
     fn draw(&mut self, what: &str, done: usize, total: usize) {
         let fresh = |shown: Instant| shown.elapsed() < Duration::from_millis(100);
-        if !self.terminal || total == 0 || self.shown.is_some_and(fresh) {
+        if !self.terminal || self.shown.is_some_and(fresh) {
             return;
         }
         self.shown = Some(Instant::now());
+        if total == 0 {
+            let _ = write!(std::io::stderr(), "\r\x1b[2K{what}");
+            return;
+        }
         let filled = 30 * done / total;
         let left = if done == 0 {
             String::new()

@@ -1,5 +1,6 @@
 //! `echocart`: live view guidance and ejection fraction for ultrasound carts.
 
+mod bench;
 mod calibrate;
 mod cli;
 mod doctor;
@@ -12,6 +13,7 @@ mod metrics;
 mod package;
 mod parity;
 mod quantise;
+mod replay;
 mod run;
 mod serve;
 
@@ -22,9 +24,12 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
+        Command::Record(args) => run::record(&args),
+        Command::Replay(args) => replay::replay(&args),
         Command::Export(args) => export::export(&args),
         Command::Parity(args) => parity::parity(&args),
         Command::Quantise(args) => quantise::quantise(&args),
+        Command::Bench(args) => bench::bench(&args),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::EngineProbe(args) => engine::report(&args),
         Command::Calibrate(args) => calibrate::calibrate(&args),

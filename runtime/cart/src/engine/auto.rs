@@ -10,20 +10,30 @@ use std::path::Path;
 /// Clips timed per pair.
 const CLIPS: usize = 2;
 
+/// What `auto` takes.
+pub struct Fastest {
+    pub provider: Provider,
+    pub variant: String,
+    /// What does not serve, and why.
+    pub refused: Vec<String>,
+}
+
 /// Times every provider of the list with every variant it may run, each in its own process.
 pub fn fastest(
     config: &EngineConfig,
     library: Option<&Path>,
     package: &Package,
     say: &mut dyn FnMut(&str),
-) -> Result<(Provider, String), Failure> {
+) -> Result<Fastest, Failure> {
     let mut best: Option<(f64, Provider, String)> = None;
     let mut tried = Vec::new();
+    let mut refused = Vec::new();
     for name in &config.providers {
         let provider: Provider = name.parse().because(Cause::Usage)?;
         let variants = candidates(&package.manifest, provider);
         if variants.is_empty() {
             tried.push(format!("{provider}: the package has no variant for it"));
+            refused.extend(tried.last().cloned());
         }
         for variant in variants {
             let found = probe(&ProbeArgs {
@@ -37,6 +47,7 @@ pub fn fastest(
             tried.push(line(provider, variant, &found));
             say(tried.last().map_or("", String::as_str));
             let Some(millis) = found.clip_millis.filter(|_| found.error.is_none()) else {
+                refused.extend(tried.last().cloned());
                 continue;
             };
             if best
@@ -54,7 +65,11 @@ pub fn fastest(
     say(&format!(
         "{provider} {variant} serves: the fastest that passes the gate"
     ));
-    Ok((provider, variant))
+    Ok(Fastest {
+        provider,
+        variant,
+        refused,
+    })
 }
 
 fn line(provider: Provider, variant: &str, found: &Probe) -> String {

@@ -2,16 +2,21 @@
 
 mod ages;
 mod auto;
+mod delay;
 mod probe;
+mod start;
+mod vacant;
 
+pub use delay::Delayed;
 pub use probe::{Probe, ProbeArgs, probe, report};
+pub use start::{Announcer, Patience, start, worker};
 
 use crate::exit::{Cause, Failure};
-use echocart_core::config::{EngineConfig, Policy};
+use echocart_core::config::EngineConfig;
 use echocart_core::engine::EngineInfo;
 use echocart_core::manifest::Manifest;
 use echocart_core::package::Package;
-use echocart_infer::{Libraries, OrtEngine, Passed, SelectError};
+use echocart_infer::{Libraries, OrtEngine, Passed, Refused, SelectError};
 use std::path::{Path, PathBuf};
 
 /// The libraries of `--library`, or those below the working directory.
@@ -44,35 +49,42 @@ pub fn open_proven(
     say: &mut dyn FnMut(&str),
 ) -> Result<(OrtEngine, Passed), Failure> {
     let mut config = config.clone();
-    if config.policy == Policy::Auto {
-        let (provider, variant) = auto::fastest(&config, file, package, say)?;
-        config.policy = Policy::Strict;
-        config.providers = vec![provider.to_string()];
-        config.variant = Some(variant);
-    }
+    let notes = start::settle(&mut config, file, package, say)?;
     let (libraries, proofs) = (libraries(file), proofs());
-    echocart_infer::open_proven(&config, libraries, package, proofs.as_deref(), say)
-        .map_err(failure)
+    let (engine, passed) =
+        echocart_infer::open_proven(&config, libraries, package, proofs.as_deref(), say)
+            .map_err(failure)?;
+    Ok((engine.noting(notes), passed))
 }
 
-/// What the gate did and which ages to expect, two lines.
-pub fn start_words(passed: &Passed, manifest: &Manifest) -> String {
-    let mut text = format!("gate: {}\n", passed.words);
-    if let Some(timings) = &passed.timings {
+/// What serves, what the gate did and which ages to expect, a line each.
+pub fn start_words(info: &EngineInfo, manifest: &Manifest) -> String {
+    let mut text = format!("engine: {}\n", words(info));
+    if let Some(gate) = &info.gate {
+        text += &format!("gate: {gate}\n");
+    }
+    if let Some(timings) = &info.timings {
         let ages = ages::expected(manifest, timings).words();
         text += &format!("expected evidence age: {ages}\n");
     }
     text
 }
 
-/// Exit code of an error: the package's, the configuration's, or the library's.
+/// A failure with the exit code of its kind.
 pub fn failure(error: SelectError) -> Failure {
-    let cause = match &error {
-        SelectError::Open(_) | SelectError::NoVariant { .. } => Cause::Package,
-        SelectError::Provider(_) | SelectError::Auto => Cause::Usage,
+    Failure::new(cause(error.kind()), error)
+}
+
+/// Exit code: the package's, the configuration's, or the library's.
+fn cause(kind: Refused) -> Cause {
+    match kind {
+        Refused::PackageUnreadable
+        | Refused::PackageInvalid
+        | Refused::PackageUnsupported
+        | Refused::GraphFailed => Cause::Package,
+        Refused::Configuration => Cause::Usage,
         _ => Cause::Library,
-    };
-    Failure::new(cause, error)
+    }
 }
 
 /// `OpenVINO int8 on onnxruntime 1.24.1 (OpenVINO 812 nodes)`.

@@ -79,7 +79,10 @@ pub fn log(event: &Event) {
                 }
                 StateKind::LadderChanged => tracing::warn!(state = kind, detail, "state"),
                 StateKind::Counters => tracing::debug!(state = kind, detail, "state"),
-                StateKind::Started => started(state.session.as_ref()),
+                StateKind::Started | StateKind::EngineReady => {
+                    tracing::info!(state = kind, detail, "state");
+                    started(state.session.as_ref());
+                }
                 _ => tracing::info!(state = kind, detail, "state"),
             }
         }

@@ -39,6 +39,7 @@ struct Tally {
     outcomes: BTreeMap<Outcome, u64>,
     states: BTreeMap<String, u64>,
     engine_down: bool,
+    warming_up: bool,
     source_lost: bool,
     ended: bool,
     events_dropped: u64,
@@ -55,6 +56,7 @@ impl Default for Tally {
             outcomes: BTreeMap::new(),
             states: BTreeMap::new(),
             engine_down: false,
+            warming_up: false,
             source_lost: false,
             ended: false,
             events_dropped: 0,
@@ -86,6 +88,11 @@ impl Metrics {
     pub fn text(&self, previews_skipped: u64) -> String {
         let tally = self.lock().clone();
         text::write(&tally, previews_skipped, clock::now_nanos())
+    }
+
+    /// Where the degradation ladder is, 0 for the full rate; none before a session.
+    pub fn ladder(&self) -> Option<u8> {
+        self.lock().observer.as_ref().map(|o| o.level() as u8)
     }
 
     /// Whether numbers may be expected of this process.
@@ -124,8 +131,13 @@ impl Tally {
 
     fn state(&mut self, state: &State) {
         *self.states.entry(word(&state.state)).or_default() += 1;
+        if let Some(session) = &state.session {
+            let nobody = session.provider.is_empty();
+            self.warming_up = nobody && session.degraded.is_none();
+            self.engine_down = nobody && session.degraded.is_some();
+            self.session = Some(session.clone());
+        }
         match state.state {
-            StateKind::Started => self.session.clone_from(&state.session),
             StateKind::EngineDown => self.engine_down = true,
             StateKind::SourceLost => self.source_lost = true,
             StateKind::SourceBack => self.source_lost = false,

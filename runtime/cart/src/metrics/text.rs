@@ -5,6 +5,7 @@ use echocart_core::decide::Level;
 use echocart_core::events::Counters;
 use echocart_core::latency::Histogram;
 use std::fmt::{Display, Write as _};
+use std::sync::atomic::Ordering;
 
 /// Ends of the histograms' buckets: powers of two less one nanosecond, 0.13 ms to 69 s, where
 /// [`Histogram::up_to`] is exact.
@@ -30,9 +31,26 @@ pub(super) fn write(tally: &Tally, previews_skipped: u64, now_nanos: i64) -> Str
                 &latencies.inference,
             ),
             ("echocart_event_latency_seconds", EVENT, &latencies.event),
+            (
+                "echocart_first_inference_seconds",
+                AFTER_PAUSE,
+                &latencies.after_pause,
+            ),
+            (
+                "echocart_encoder_to_event_seconds",
+                ENCODER_TO_EVENT,
+                &latencies.encoder_to_event,
+            ),
+            (
+                "echocart_answer_to_event_seconds",
+                ANSWER_TO_EVENT,
+                &latencies.answer_to_event,
+            ),
         ] {
             out.histogram(name, help, histogram);
         }
+        let pulses = latencies.pulses.load(Ordering::Relaxed);
+        out.one("echocart_keep_warm_pulses_total", "counter", PULSES, pulses);
     }
     decisions(&mut out, tally);
     let flags = [
@@ -82,6 +100,10 @@ const LADDER: &str = "Degradation ladder: 0 full, 1 lower rate, 2 view only, 3 s
 const WAIT: &str = "From a whole clip to the start of its inference.";
 const INFERENCE: &str = "Encoder and heads of one clip.";
 const EVENT: &str = "From the capture of a clip's newest frame to its event.";
+const AFTER_PAUSE: &str = "Of a clip that came after more than a second without one.";
+const ENCODER_TO_EVENT: &str = "From the end of the encoder to the event, heads included.";
+const ANSWER_TO_EVENT: &str = "From the engine's last answer for a clip to its event.";
+const PULSES: &str = "Runs of an idle engine that kept it warm.";
 const AGE: &str = "Age of the newest frame behind the newest estimate; real pace only.";
 const PREVIEWS: &str = "Images of the page that were replaced before they were encoded.";
 const LOST: &str = "Events that a full queue lost, known at the session's end.";

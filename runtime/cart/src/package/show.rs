@@ -116,6 +116,7 @@ fn geometry(t: &mut String, manifest: &Manifest) -> std::fmt::Result {
         Mask::Boxes { after_steps, boxes } => {
             format!("{} boxes blackened after {after_steps} steps", boxes.len())
         }
+        Mask::Sector => "everything outside the imaging area blackened first".to_owned(),
     };
     writeln!(t, "geometry: {}; {mask}", steps.join(", "))?;
     if let Mask::Boxes { boxes, .. } = &preprocess.mask {

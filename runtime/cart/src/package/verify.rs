@@ -11,6 +11,7 @@ use echocart_core::manifest::Variant;
 use echocart_core::package::Package;
 use echocart_infer::{EngineOptions, Library, OrtEngine, Provider, family_library_path};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -89,8 +90,14 @@ pub fn verify(args: &VerifyArgs) -> Result<ExitCode, Failure> {
     };
     let mut bar = Bar::new(stop);
     let mut rows = Vec::new();
+    let graphs = |v: &Variant| 1 + v.heads.values().map(BTreeMap::len).sum::<usize>();
+    let total: usize = wanted.iter().filter(|w| runs(w)).map(|w| graphs(w.1)).sum();
+    let (mut behind, total) = (0, total * manifest.golden.len());
     for &(name, variant) in &wanted {
-        let mut step = |what: &str| bar.show(&format!("{name}: {what}"), 0, 0);
+        let mut step = |what: &str| {
+            behind += 1;
+            bar.show(&format!("{name}: {what}"), behind - 1, total)
+        };
         match run(&package, name, variant, args, library.as_ref(), &mut step) {
             Ok(row) => rows.push(row),
             Err(GoldenError::Interrupted) => return Ok(interrupted()),
@@ -141,7 +148,7 @@ fn not_here(package: &Package, variant: &Variant, provider: Provider) -> Option<
             "made for {listed}, not for {provider}; --provider chooses"
         ));
     }
-    golden::why_not(&package.manifest, variant)
+    golden::why_not(&package.manifest)
 }
 
 fn run(

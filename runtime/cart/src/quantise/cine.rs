@@ -13,6 +13,9 @@ use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
 
+/// An image whose pixels are all within so many grey levels shows nothing.
+const LEAST_CONTRAST: f32 = 8.0;
+
 struct Tubelet {
     block: Arc<Vec<f32>>,
     /// First and last frame; none if a slot is a gap.
@@ -34,6 +37,7 @@ pub struct Cine<'a> {
     tubelets: usize,
     due: usize,
     stride: usize,
+    contrast: f32,
     clips: Vec<Clip>,
 }
 
@@ -65,6 +69,7 @@ impl<'a> Cine<'a> {
             tubelets: 0,
             due: 0,
             stride: 1,
+            contrast: 0.0,
             clips: Vec::new(),
         })
     }
@@ -113,6 +118,12 @@ impl<'a> Cine<'a> {
             let found = format!("{number} identical frames");
             return Err(wrong(self.path, "a moving image", found));
         }
+        if self.contrast < LEAST_CONTRAST {
+            let levels = self.contrast.round();
+            let found = format!("images of one grey, {levels} of 255 levels from end to end");
+            let expected = "an ultrasound image in what the package keeps of a frame";
+            return Err(wrong(self.path, expected, found));
+        }
         Ok(Some(self.clips))
     }
 
@@ -154,7 +165,31 @@ impl<'a> Cine<'a> {
         Ok(())
     }
 
+    /// The most grey levels between the darkest and the brightest value of one colour of one frame
+    /// of the newest tubelet.
+    fn levels(&self) -> f32 {
+        let sizes = &self.manifest.encoder;
+        let plane = sizes.patch_px * sizes.patch_px;
+        let ends = |at: usize| {
+            let rows = self.block.chunks_exact(sizes.row());
+            let values = rows.flat_map(|row| row.iter().skip(at * plane).take(plane));
+            values.fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &v| {
+                (low.min(v), high.max(v))
+            })
+        };
+        let stds = self.manifest.preprocess.std.iter();
+        let stds = stds.flat_map(|std| std::iter::repeat_n(*std, sizes.tubelet_frames));
+        let levels = stds.enumerate().map(|(at, std)| {
+            let (low, high) = ends(at);
+            (high - low) * std * 255.0
+        });
+        levels.fold(0.0, f32::max)
+    }
+
     fn tubelet(&mut self, frames: Option<(u64, u64)>) {
+        if frames.is_some() {
+            self.contrast = self.contrast.max(self.levels());
+        }
         self.window.push_back(Tubelet {
             block: Arc::new(self.block.clone()),
             frames,

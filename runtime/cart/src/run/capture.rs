@@ -3,7 +3,7 @@
 use super::memory::Memory;
 use super::stamper::{Stamper, say};
 use crate::exit::{Because, Cause, Failure};
-use crate::serve::ImageFeed;
+use crate::serve::{ExamTicket, ImageFeed};
 use echocart_capture::{Arrival, Delivery, Polled, Source, SourceInfo};
 use echocart_core::clock::{self, Pace};
 use echocart_core::dump::DumpWriter;
@@ -38,6 +38,7 @@ pub struct CaptureSetup {
     pub seconds: Option<f64>,
     pub stop: Arc<AtomicBool>,
     pub feed: Option<ImageFeed>,
+    pub exam: Option<ExamTicket>,
     pub dump: Option<Dump>,
 }
 
@@ -177,11 +178,14 @@ impl CaptureSetup {
                 self.note(Notice::Missed {
                     frames: arrival.missed,
                 });
-                let meta = FrameMeta {
+                let mut meta = FrameMeta {
                     capture_nanos: stamper.capture_nanos(&arrival, offset, due_nanos),
                     pass,
                     ..arrival.meta
                 };
+                if let Some(exam) = &self.exam {
+                    exam.stamp(&mut meta);
+                }
                 if stamper.take_reanchored() {
                     self.note(Notice::Reanchored);
                 }
@@ -231,6 +235,10 @@ impl CaptureSetup {
                     self.note(Notice::Lost { why });
                 }
                 Polled::Back { away_nanos } => {
+                    let back_nanos = clock::now_nanos().saturating_add(away_nanos);
+                    if stamper.is_paced() && !self.sleep_until(back_nanos) {
+                        return Ok(Next::Stopped);
+                    }
                     stamper.restart();
                     say(&format!("back after {:.1} s", away_nanos as f64 / 1e9));
                     self.note(Notice::Back { away_nanos });

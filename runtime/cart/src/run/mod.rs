@@ -2,24 +2,27 @@
 
 mod capture;
 mod events;
+mod latency;
 mod memory;
+mod saving;
 mod stamper;
 mod status;
 
-use crate::cli::{PaceArg, RunArgs};
-use crate::engine;
+use crate::cli::{PaceArg, RecordArgs, RunArgs};
+use crate::engine::{self, Announcer, Patience};
 use crate::exit::{Because, Cause, Failure};
 use crate::metrics::Metrics;
-use crate::serve::{self, Hub, ImageFeed, Serving};
+use crate::serve::{self, Desk, Hub, ImageFeed, Serving};
 use capture::{Capture, CaptureEnd, CaptureSetup};
 use echocart_capture::OpenOptions;
 use echocart_core::clock::{self, Pace};
-use echocart_core::config::CartConfig;
+use echocart_core::config::{CartConfig, Isolation, RecorderConfig};
 use echocart_core::engine::Engine;
 use echocart_core::package::Package;
 use echocart_core::session::{Session, SessionSetup};
 use echocart_infer::{Library, default_library_path};
 use events::{EventThread, Readers};
+use saving::Saving;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
@@ -33,13 +36,43 @@ use std::time::Duration;
 const POLL: Duration = Duration::from_millis(20);
 /// How long the end of a stopped run may take.
 const LAST_CHANCE: Duration = Duration::from_millis(900);
+/// How long it may take where a recording is still to be written.
+const TIME_TO_SAVE: Duration = Duration::from_secs(30);
 
 /// Runs until the source ends, the time is up or the user stops it.
 pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
-    args.log.start();
-    let stop = stop_flag()?;
-    refuse_same_file(args)?;
     let config = config(args.config.as_deref())?;
+    run_with(args, config, None)
+}
+
+/// As [`run`], with the recorder on; what it holds at the end is saved.
+pub fn record(args: &RecordArgs) -> Result<ExitCode, Failure> {
+    let mut config = config(args.run.config.as_deref())?;
+    let folder = args.out.parent().unwrap_or(Path::new(""));
+    config.recorder = Some(RecorderConfig {
+        budget_mib: args.budget_mib.into(),
+        folder: folder.to_owned(),
+    });
+    if args.out.exists() {
+        let shown = args.out.display();
+        let text = format!("--out: expected a new file, found one that exists ({shown})");
+        return Err(Failure::text(Cause::Usage, text));
+    }
+    run_with(&args.run, config, Some(args.out.as_path()))
+}
+
+fn run_with(
+    args: &RunArgs,
+    mut config: CartConfig,
+    recording: Option<&Path>,
+) -> Result<ExitCode, Failure> {
+    args.log.start();
+    let stop = stop_flag(recording.map_or(LAST_CHANCE, |_| TIME_TO_SAVE))?;
+    let saving = Saving::new(config.recorder.is_some())?;
+    refuse_same_file(args)?;
+    if args.bench_delay_millis.is_some() {
+        config.engine.isolation = Isolation::InProcess;
+    }
     let package =
         Package::open(&args.package, &config.package).map_err(|e| hint(e, &args.package))?;
     let options = OpenOptions {
@@ -49,24 +82,42 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let say = &mut |line: &str| {
         let _ = writeln!(std::io::stdout(), "engine: {line}");
     };
-    let library = args.library.as_deref();
-    let (engine, passed) = engine::open_proven(&config.engine, library, &package, say)?;
-    let events_file = events::create(args.events.as_deref())?;
-    let dump = capture::create_dump(args.dump_frames.as_deref())?;
-
     let pace = match args.pace {
         PaceArg::Real => Pace::Real,
         PaceArg::Max => Pace::Max,
     };
+    let served = !args.headless && pace == Pace::Real;
+    let patience = if served {
+        Patience::GoOn
+    } else {
+        Patience::Wait
+    };
+    let library = args.library.as_deref();
+    let engine = engine::start(&config, library, &package, patience, say)?;
+    let engine: Box<dyn Engine> = match args.bench_delay_millis {
+        Some(millis) => Box::new(engine::Delayed::new(engine, Duration::from_millis(millis))),
+        None => engine,
+    };
+    let events_file = events::create(args.events.as_deref())?;
+    let dump = capture::create_dump(args.dump_frames.as_deref())?;
+
     capture::refuse_live(&source.describe(), pace, args.looped)?;
-    let hub = Hub::new();
+    let desk = match config.serve.exam.as_ref().filter(|_| served) {
+        Some(exam) => {
+            let standard = &package.manifest.view.standard;
+            let desk = Desk::open(exam, standard, clock::now_nanos);
+            Some(desk.map_err(|e| Failure::text(Cause::Usage, e))?)
+        }
+        None => None,
+    };
+    let exam = desk.as_ref().map(Desk::ticket);
+    let hub = Hub::new(desk);
     let metrics = Metrics::default();
     let serving = Serving {
         address: config.serve.address.clone(),
         remote: config.serve.remote.clone(),
         metrics: metrics.clone(),
     };
-    let served = !args.headless && pace == Pace::Real;
     let server = served
         .then(|| serve::start(&serving, hub.clone(), clock::now_nanos))
         .transpose()
@@ -76,9 +127,9 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
         .transpose()
         .because(Cause::Other)?;
     let info = source.describe();
-    let engine_info = engine.info();
+    let mut announcer = Announcer::new(engine.as_ref(), &package.manifest);
     let mut lines = format!(
-        "source: {} ({}), {}x{} {}, {}\npackage: {}, {} ({}), {}\nsignature: {}\nengine: {}\n",
+        "source: {} ({}), {}x{} {}, {}\npackage: {}, {} ({}), {}\nsignature: {}\n",
         info.name,
         info.kind,
         info.width_px,
@@ -90,18 +141,17 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
         package.manifest.card.trained.as_str(),
         package.manifest.card.title,
         package.signed,
-        engine::words(&engine_info)
     );
-    lines += &engine::start_words(&passed, &package.manifest);
+    lines += &match announcer.news() {
+        Some(news) => news,
+        None => engine::start_words(&engine.info(), &package.manifest),
+    };
     match &server {
         Some(server) => lines += &format!("page: {}\n", server.url()),
         None if !args.headless => lines += "page: none with --pace max\n",
         None => {}
     }
-    let mut stdout = std::io::stdout();
-    let _ = stdout
-        .write_all(lines.as_bytes())
-        .and_then(|()| stdout.flush());
+    print(&lines);
 
     let shown = serde_json::to_string(&config).unwrap_or_default();
     tracing::info!(
@@ -114,11 +164,12 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
         signed: package.signed,
         manifest: package.manifest,
         config,
-        engine: Box::new(engine),
+        engine,
         pace,
     };
     let (mut session, producer, receiver) = Session::start(setup).because(Cause::Other)?;
     metrics.observe(session.observer());
+    let saving = saving.of(session.recorder());
     let readers = Readers { hub, metrics };
     let events = EventThread::start(receiver, events_file, readers, stop.clone(), pace)?;
     let capture = Capture::start(CaptureSetup {
@@ -129,20 +180,28 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
         seconds: args.seconds,
         stop: stop.clone(),
         feed,
+        exam,
         dump,
     })?;
 
     while !stop.load(Ordering::Relaxed) && !capture.is_finished() {
+        saving.if_asked();
+        if let Some(news) = announcer.news() {
+            print(&news);
+        }
         std::thread::sleep(POLL);
     }
     let ended = capture.join_within(Duration::from_millis(300));
     while !stop.load(Ordering::Relaxed) && !session.wait_finished(POLL) {}
+    let latencies = session.latencies();
     session.stop();
     let written = events.join();
+    let recorded = recording.map_or(Ok(()), |path| saving.at_the_end(path));
     if let Some(server) = server {
         server.stop();
     }
-    let code = match (ended, written) {
+    let _ = std::io::stderr().write_all(latency::words(&latencies).as_bytes());
+    let code = match (ended, written.and(recorded)) {
         (CaptureEnd::Failed(failure), _) => failure.report(),
         (_, Err(failure)) => failure.report(),
         _ => ExitCode::SUCCESS,
@@ -151,6 +210,13 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
         leave(code);
     }
     Ok(code)
+}
+
+fn print(lines: &str) {
+    let mut stdout = std::io::stdout();
+    let _ = stdout
+        .write_all(lines.as_bytes())
+        .and_then(|()| stdout.flush());
 }
 
 /// Ends the process without waiting for an inference call in flight, which nothing can cancel:
@@ -163,7 +229,7 @@ fn leave(code: ExitCode) -> ! {
 
 /// Set by SIGINT and SIGTERM. Whatever still hangs a second later, a file that nobody reads for
 /// example, is left behind.
-fn stop_flag() -> Result<Arc<AtomicBool>, Failure> {
+fn stop_flag(last_chance: Duration) -> Result<Arc<AtomicBool>, Failure> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, stop.clone()).because(Cause::Other)?;
@@ -175,7 +241,7 @@ fn stop_flag() -> Result<Arc<AtomicBool>, Failure> {
             while !stopped.load(Ordering::Relaxed) {
                 std::thread::sleep(POLL);
             }
-            std::thread::sleep(LAST_CHANCE);
+            std::thread::sleep(last_chance);
             let text =
                 "stopped, but something did not end in time: a file or pipe is not taking data";
             let _ = Failure::text(Cause::Other, text).report();

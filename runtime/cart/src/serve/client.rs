@@ -112,9 +112,13 @@ async fn send(socket: &mut WebSocket, message: Message) -> bool {
 
 fn clock_text(state: &AppState) -> Utf8Bytes {
     format!(
-        r#"{{"type":"clock","now_nanos":{},"previews_skipped":{}}}"#,
+        r#"{{"type":"clock","now_nanos":{},"previews_skipped":{},"ladder":{}}}"#,
         (state.clock)(),
-        state.hub.previews_skipped()
+        state.hub.previews_skipped(),
+        state
+            .metrics
+            .ladder()
+            .map_or("null".to_owned(), |l| l.to_string())
     )
     .into()
 }

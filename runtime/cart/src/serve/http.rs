@@ -2,7 +2,7 @@
 
 use super::guard::Guard;
 use super::tls::{Client, Gate};
-use super::{Hub, client, health, login};
+use super::{Hub, client, exam, health, login};
 use crate::metrics::Metrics;
 use axum::Router;
 use axum::extract::ws::WebSocketUpgrade;
@@ -26,14 +26,27 @@ const STYLE: &str = "text/css; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
 /// Path, content type and text of every embedded file.
-pub(super) const FILES: [(&str, &str, &str); 8] = [
+pub(super) const FILES: [(&str, &str, &str); 21] = [
     ("/", HTML, include_str!("page/index.html")),
+    ("/summary", HTML, include_str!("page/summary.html")),
+    ("/announce.js", SCRIPT, include_str!("page/announce.js")),
     ("/app.js", SCRIPT, include_str!("page/app.js")),
+    ("/captured.js", SCRIPT, include_str!("page/captured.js")),
+    ("/desk.js", SCRIPT, include_str!("page/desk.js")),
+    ("/ef.js", SCRIPT, include_str!("page/ef.js")),
+    ("/exam.js", SCRIPT, include_str!("page/exam.js")),
     ("/image.js", SCRIPT, include_str!("page/image.js")),
     ("/link.js", SCRIPT, include_str!("page/link.js")),
     ("/panel.js", SCRIPT, include_str!("page/panel.js")),
+    ("/player.js", SCRIPT, include_str!("page/player.js")),
+    ("/summary.js", SCRIPT, include_str!("page/summary.js")),
     ("/words.js", SCRIPT, include_str!("page/words.js")),
+    ("/words_de.js", SCRIPT, include_str!("page/words_de.js")),
+    ("/words_en.js", SCRIPT, include_str!("page/words_en.js")),
+    ("/base.css", STYLE, include_str!("page/base.css")),
+    ("/exam.css", STYLE, include_str!("page/exam.css")),
     ("/style.css", STYLE, include_str!("page/style.css")),
+    ("/summary.css", STYLE, include_str!("page/summary.css")),
     ("/icon.svg", SVG, include_str!("page/icon.svg")),
 ];
 
@@ -93,6 +106,7 @@ fn routes(state: AppState) -> Router {
     let mut router = Router::new()
         .route("/ws", get(upgrade))
         .merge(health::routes())
+        .merge(exam::routes::routes())
         .merge(login::routes());
     for (path, content_type, text) in FILES {
         let file = move || async move { ([(header::CONTENT_TYPE, content_type)], text) };

@@ -1,14 +1,18 @@
 //! Where the pipeline's threads and the page's readers meet.
 
+use super::exam::Desk;
 use axum::body::Bytes;
 use axum::extract::ws::Utf8Bytes;
 use echocart_core::events::{Event, StateKind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::{broadcast, watch};
+use tokio::time::sleep;
 
 const EVENT_QUEUE: usize = 256;
 const FRAME_HEADER_BYTES: usize = 16;
+const EXAM_PERIOD: Duration = Duration::from_millis(250);
 
 /// Hands events and images from the pipeline's threads to every reader. Clones share one hub.
 ///
@@ -21,6 +25,7 @@ pub struct Hub {
 
 #[derive(Debug)]
 struct Shared {
+    desk: Option<Desk>,
     newest: Mutex<Newest>,
     events: broadcast::Sender<Utf8Bytes>,
     frames: watch::Sender<Bytes>,
@@ -33,7 +38,9 @@ struct Newest {
     started: Option<Utf8Bytes>,
     counters: Option<Utf8Bytes>,
     estimate: Option<Utf8Bytes>,
+    engine: Option<Utf8Bytes>,
     engine_down: Option<Utf8Bytes>,
+    source_lost: Option<Utf8Bytes>,
     source_ended: Option<Utf8Bytes>,
     summary: Option<Utf8Bytes>,
 }
@@ -41,7 +48,7 @@ struct Newest {
 /// What one reader gets: the events so far that still count, then everything new.
 #[derive(Debug)]
 pub(super) struct Subscription {
-    /// In the order in which they were sent by kind: session, counters, estimate, end.
+    /// In the order in which they were sent by kind: exam, session, counters, estimate, end.
     pub(super) so_far: Vec<Utf8Bytes>,
     /// Bounded; a reader further behind is told that it lagged.
     pub(super) events: broadcast::Receiver<Utf8Bytes>,
@@ -50,10 +57,11 @@ pub(super) struct Subscription {
 }
 
 impl Hub {
-    /// Makes a hub without readers.
-    pub fn new() -> Self {
+    /// Makes a hub without readers, with the exam on `desk` if there is one.
+    pub fn new(desk: Option<Desk>) -> Self {
         Self {
             shared: Arc::new(Shared {
+                desk,
                 newest: Mutex::default(),
                 events: broadcast::Sender::new(EVENT_QUEUE),
                 frames: watch::Sender::new(Bytes::new()),
@@ -64,18 +72,71 @@ impl Hub {
 
     /// Sends `event` to every reader and keeps it for later ones while it is the newest of its
     /// kind.
+    ///
+    /// An exam on the desk decides what of it readers are told, see `docs/events.md`.
     pub fn event(&self, event: &Event) {
+        let Some(desk) = &self.shared.desk else {
+            self.tell(event);
+            return;
+        };
+        let told = desk.event(event);
+        if told.changed {
+            self.exam_changed();
+        }
+        if let Some(event) = told.event {
+            self.tell(&event);
+        }
+    }
+
+    fn tell(&self, event: &Event) {
         let Ok(text) = serde_json::to_string(event) else {
             return;
         };
         let text = Utf8Bytes::from(text);
-        let mut newest = self
-            .shared
-            .newest
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut newest = self.newest();
         newest.keep(event, &text);
         let _ = self.shared.events.send(text);
+    }
+
+    /// The exam behind the page, if one is configured.
+    pub(super) fn desk(&self) -> Option<&Desk> {
+        self.shared.desk.as_ref()
+    }
+
+    /// Tells every reader what the exam is now.
+    pub(super) fn exam_changed(&self) {
+        let Some(desk) = &self.shared.desk else {
+            return;
+        };
+        // Under the lock, so that the order of messages is that of the exam's changes.
+        let _newest = self.newest();
+        let _ = self.shared.events.send(desk.text().into());
+    }
+
+    /// A patient has gone: what late readers would be told of them goes too.
+    pub(super) fn forget_estimate(&self) {
+        self.newest().estimate = None;
+    }
+
+    /// Looks after the exam's time and file; does not end.
+    pub(super) async fn keep_exam(&self) {
+        loop {
+            sleep(EXAM_PERIOD).await;
+            let Some(desk) = self.shared.desk.clone() else {
+                std::future::pending::<()>().await;
+                return;
+            };
+            if desk.tick() {
+                self.exam_changed();
+                self.forget_estimate();
+            }
+            let _ = tokio::task::spawn_blocking(move || desk.save()).await;
+        }
+    }
+
+    fn newest(&self) -> std::sync::MutexGuard<'_, Newest> {
+        let newest = self.shared.newest.lock();
+        newest.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// True when at least one reader is connected. May change at any time.
@@ -89,7 +150,11 @@ impl Hub {
         message.extend_from_slice(&frame_number.to_le_bytes());
         message.extend_from_slice(&capture_nanos.to_le_bytes());
         message.extend_from_slice(jpeg);
-        self.shared.frames.send_replace(message.into());
+        let message = Bytes::from(message);
+        if let Some(desk) = &self.shared.desk {
+            desk.image(&message, FRAME_HEADER_BYTES, capture_nanos);
+        }
+        self.shared.frames.send_replace(message);
     }
 
     pub(super) fn preview_skipped(&self) {
@@ -101,13 +166,10 @@ impl Hub {
     }
 
     pub(super) fn subscribe(&self) -> Subscription {
-        let newest = self
-            .shared
-            .newest
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let newest = self.newest();
+        let exam = self.desk().map(|desk| desk.text().into());
         Subscription {
-            so_far: newest.in_order(),
+            so_far: exam.into_iter().chain(newest.in_order()).collect(),
             events: self.shared.events.subscribe(),
             frames: self.shared.frames.subscribe(),
         }
@@ -134,13 +196,22 @@ impl Newest {
                         }
                     }
                     StateKind::SourceEnded => self.source_ended = Some(text.clone()),
-                    StateKind::EngineDown => self.engine_down = Some(text.clone()),
+                    StateKind::EngineDown if state.session.is_none() => {
+                        self.engine_down = Some(text.clone());
+                    }
+                    StateKind::EngineDown
+                    | StateKind::EngineReady
+                    | StateKind::EngineWarmingUp
+                    | StateKind::EngineProgress => {
+                        self.engine = Some(text.clone());
+                        self.engine_down = None;
+                    }
+                    StateKind::SourceLost => self.source_lost = Some(text.clone()),
+                    StateKind::SourceBack => self.source_lost = None,
                     StateKind::Counters
                     | StateKind::SectorChanged
                     | StateKind::ScreenChanged
                     | StateKind::LadderChanged
-                    | StateKind::SourceLost
-                    | StateKind::SourceBack
                     | StateKind::SourceReanchored => {}
                 }
             }
@@ -150,9 +221,11 @@ impl Newest {
     fn in_order(&self) -> Vec<Utf8Bytes> {
         [
             &self.started,
+            &self.engine,
             &self.counters,
             &self.estimate,
             &self.engine_down,
+            &self.source_lost,
             &self.source_ended,
             &self.summary,
         ]

@@ -5,14 +5,16 @@
 //!
 //! A reader of `/ws` is sent
 //! - text: the events of `echocart_core::events`, one JSON object each, and every 200 ms
-//!   `{"type":"clock","now_nanos":N,"previews_skipped":K}`, the session's clock and the heartbeat;
+//!   `{"type":"clock","now_nanos":N,"previews_skipped":K,"ladder":L}`, the session's clock and the
+//!   heartbeat; with `[serve.exam]` also the exam, whenever it changes;
 //! - binary: the newest image, a JPEG after 16 bytes little endian (frame number u64, capture time
 //!   i64 nanoseconds).
 //!
 //! It may answer each image with the text `seen`; from the first `seen` on, no more than three
-//! images are on their way to it.
+//! images are on their way to it. `docs/events.md` describes all of it for vendors.
 
 mod client;
+mod exam;
 mod feed;
 mod guard;
 mod guard_rate;
@@ -25,6 +27,7 @@ mod tests;
 mod tls;
 mod token;
 
+pub use exam::{Desk, ExamTicket};
 pub use feed::ImageFeed;
 pub use hub::Hub;
 
@@ -208,12 +211,17 @@ pub fn start(
 
 fn serve(runtime: Runtime, listener: TcpListener, tls: Option<TlsAcceptor>, state: http::AppState) {
     let mut stop = state.stop.clone();
+    let hub = state.hub.clone();
     runtime.block_on(async {
         tokio::select! {
             _ = http::answer(listener, tls, state.clone()) => {}
+            () = hub.keep_exam() => {}
             _ = stop.wait_for(|stopped| *stopped) => {}
         }
         let _ = tokio::time::timeout(FAREWELL_LIMIT, state.all_clients_gone()).await;
     });
     runtime.shutdown_timeout(SHUTDOWN_LIMIT);
+    if let Some(desk) = hub.desk() {
+        desk.save();
+    }
 }

@@ -18,7 +18,7 @@ fn at(address: &str) -> Serving {
 }
 
 fn serve() -> (Hub, Server) {
-    let hub = Hub::new();
+    let hub = Hub::new(None);
     let server = start(&at("127.0.0.1:0"), hub.clone(), || NOW_NANOS).unwrap();
     (hub, server)
 }
@@ -35,6 +35,8 @@ fn state(kind: StateKind, captured: u64) -> Event {
             ..Counters::default()
         }),
         session: None,
+        area: None,
+        signal: None,
     }))
 }
 
@@ -139,7 +141,7 @@ fn a_port_in_use_names_the_address_and_the_key() {
 #[test]
 fn only_loopback_addresses_are_served() {
     for address in ["0.0.0.0:0", "192.0.2.1:80", "localhost", "8787", ""] {
-        let error = start(&at(address), Hub::new(), || 0).unwrap_err();
+        let error = start(&at(address), Hub::new(None), || 0).unwrap_err();
         assert!(
             matches!(error, ServeError::Address { .. }),
             "{address}: {error:?}"
@@ -274,7 +276,6 @@ fn size_of_jpeg(jpeg: &[u8]) -> (u32, u32) {
 
 #[test]
 fn the_page_has_words_for_every_reason() {
-    let words = include_str!("page/words.js");
     let refusal = serde_json::from_str::<Reason>("\"?\"")
         .unwrap_err()
         .to_string();
@@ -284,9 +285,14 @@ fn the_page_has_words_for_every_reason() {
         "{refusal}"
     );
     for name in names {
-        assert!(
-            words.contains(&format!("    {name}: '")),
-            "page/words.js lacks {name}"
-        );
+        for words in [
+            include_str!("page/words_en.js"),
+            include_str!("page/words_de.js"),
+        ] {
+            assert!(
+                words.contains(&format!("    {name}: '")),
+                "the page lacks words for {name}"
+            );
+        }
     }
 }

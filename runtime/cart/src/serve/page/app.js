@@ -1,34 +1,42 @@
 // Decides what is shown: nothing without a valid number, and no number longer than it is valid.
 
+import { announce } from './announce.js';
+import { blankCause, figures, sentence, crosses } from './ef.js';
+import { ExamView } from './exam.js';
 import { LiveImage } from './image.js';
 import { Link } from './link.js';
-import { Bars, Frames, OutputPanel, showImage, showSession } from './panel.js';
-import { words } from './words.js';
+import { Meters, OutputPanel, Trend, showHealth, showImage, showOutline, showSession } from './panel.js';
+import { language, languages, speak, speakAsChosen, words } from './words.js';
 
 const SCHEMA = 1;
 const TICK_MILLIS = 100;
 const DELAYED_SECONDS = 1.5;
-const ANNOUNCE_MILLIS = 5000;
+const SLOW_SHARE = 0.9;
+const SLOW_MILLIS = 500;
+// States after which nothing from before may be shown.
+const BLANKING = ['SECTOR_CHANGED', 'ENGINE_DOWN', 'ENGINE_WARMING_UP', 'ENGINE_READY'];
 
 const panels = {
   view: new OutputPanel(document.querySelector('#view')),
   lvef: new OutputPanel(document.querySelector('#lvef')),
 };
-const bars = new Bars(document.querySelector('#bars'), document.querySelector('#view .share'));
-const frames = new Frames();
-const image = new LiveImage(document.querySelector('#image'));
-const announcement = document.querySelector('#announcement');
+const meters = new Meters();
+const trend = new Trend(document.querySelector('#trend'));
+const exam = new ExamView(show);
 
 const nothing = () => ({
-  outputs: { view: null, lvef: null },
+  outputs: { view: null, lvef: null, signal: null },
+  session: null,
   counters: null,
+  outline: null,
   ended: false,
+  gone: false,
   mismatch: false,
   cause: null,
-  previewsSkipped: 0,
+  clock: {},
 });
 let known = nothing();
-let announcedAt = -Infinity;
+let shownAt = -Infinity;
 
 const link = new Link({
   event: receive,
@@ -37,29 +45,46 @@ const link = new Link({
     link.seen();
   },
   clock: (message) => {
-    known.previewsSkipped = message.previews_skipped;
+    known.clock = message;
     show();
   },
   reset: () => {
-    known = nothing();
+    const { session } = known;
+    known = { ...nothing(), session };
     image.reset();
+    trend.clear();
     show();
   },
 });
+const image = new LiveImage(document.querySelector('#image'), (now) => link.sessionNanos(now));
 
 function receive(event) {
   if (event.schema !== SCHEMA) {
     known = { ...nothing(), mismatch: true };
   } else if (event.type === 'estimate') {
-    keep('view', event);
-    keep('lvef', event);
+    for (const name of Object.keys(known.outputs)) {
+      keep(name, event);
+    }
+    trend.take(event);
   } else if (event.type === 'summary') {
     known.ended = true;
     known.counters = event;
   } else if (event.type === 'state') {
     changeState(event);
+  } else if (event.type === 'exam') {
+    takeExam(event.exam);
   }
   show();
+}
+
+function takeExam(now) {
+  if (exam.state?.number !== now.number) {
+    known.outputs = nothing().outputs;
+    trend.clear();
+  }
+  exam.take(now);
+  speakAsChosen(now.setup.language);
+  image.hold(now.frozen === undefined ? null : `/exam/clips/${now.frozen}/poster`);
 }
 
 function keep(name, event) {
@@ -70,27 +95,38 @@ function keep(name, event) {
 }
 
 function changeState(event) {
+  known.counters = event.counters ?? known.counters;
+  known.outline = event.area?.outline ?? known.outline;
   if (event.state === 'STARTED') {
-    known = nothing();
-    bars.label(event.session.labels);
-    showSession(event.session);
+    known = { ...nothing(), clock: known.clock };
+    trend.clear();
   } else if (event.state === 'SOURCE_ENDED') {
     known.ended = true;
-  } else if (event.state === 'SECTOR_CHANGED' || event.state === 'ENGINE_DOWN') {
+  } else if (event.state === 'SOURCE_LOST' || event.state === 'SOURCE_BACK') {
+    known.gone = event.state === 'SOURCE_LOST';
+  } else if (BLANKING.includes(event.state)) {
     known.outputs = nothing().outputs;
     known.cause = event.state;
+    trend.clear();
+    if (event.state === 'SECTOR_CHANGED') {
+      known.outline = event.area?.outline ?? null;
+    }
   }
-  known.counters = event.counters ?? known.counters;
+  if (event.session) {
+    known.session = event.session;
+    showSession(event.session);
+  }
 }
 
 // What one output shows now. `text` is null unless there is a number that is still valid.
 function reading(name, now) {
   const output = known.outputs[name];
   const session = link.sessionNanos(now);
-  const why = silence(output, session, now);
-  const age = output && why?.state !== 'lost' ? ages(output.evidence.segments, session) : null;
+  const why = silence(name, output, session, now);
+  const silent = ['lost', 'off', 'frozen', 'hidden'].includes(why?.state);
+  const age = output && !silent ? ages(output.evidence.segments, session) : null;
   const evidence = age ? words.evidence(age.newest, age.oldest) : '';
-  const figure = why === null ? figures[name](output.value) : null;
+  const figure = why === null ? said[name](output) : null;
   if (figure === null) {
     const { state, about } = why ?? { state: 'none', about: words.output.unknown };
     return { state, about, evidence, text: null, value: null };
@@ -101,18 +137,23 @@ function reading(name, now) {
     state: age && age.newest <= DELAYED_SECONDS ? 'live' : 'delayed',
     demo: output.status === 'DEMONSTRATION',
     clip: output.clip,
+    until: now + (output.valid_until_nanos - session) / 1e6,
     value: output.value,
   };
 }
 
 // Why an output shows no number now, or null when it may show one.
-function silence(output, session, now) {
+function silence(name, output, session, now) {
   const state = link.state(now);
   if (state !== 'connected') {
     return { state: 'lost', about: words.output[state] };
   }
   if (known.mismatch) {
     return { state: 'lost', about: words.link.schema };
+  }
+  const paused = exam.silence(name);
+  if (paused !== null) {
+    return paused;
   }
   const hasValue = output?.status === 'VALUE' || output?.status === 'DEMONSTRATION';
   if (hasValue && session < output.valid_until_nanos) {
@@ -121,26 +162,40 @@ function silence(output, session, now) {
   if (known.ended) {
     return { state: 'ended', about: words.output.ended };
   }
-  return { state: 'none', about: blankCause(output, hasValue) };
-}
-
-function blankCause(output, hasValue) {
+  if (known.gone) {
+    return { state: 'none', about: words.output.gone };
+  }
   if (output === null) {
-    return words.reason[known.cause] ?? words.output.waiting;
+    return { state: 'none', about: words.reason[known.cause] ?? words.output.waiting };
   }
   if (hasValue) {
-    return words.output.tooOld;
+    return { state: 'stale', about: words.output.tooOld };
   }
-  return words.reason[output.reason] ?? words.output[output.status] ?? words.output.unknown;
+  const about =
+    name === 'view' && output.reason ? words.reason[output.reason] : blankCause(output);
+  return { state: STATES[output.reason ?? output.status] ?? 'none', about };
 }
 
-const figures = {
-  view: (value) =>
+const STATES = { FROZEN: 'frozen', STALE: 'stale', OFF: 'off' };
+
+const said = {
+  view: ({ value }) =>
     value ? { text: value.label, about: words.view[value.label] ?? '' } : null,
-  lvef: (value) =>
-    Number.isFinite(value?.percent)
-      ? { text: String(Math.round(value.percent)), unit: words.percent, about: '' }
-      : null,
+  lvef: (output) => {
+    const { value } = output;
+    if (!Number.isFinite(value?.percent)) {
+      return null;
+    }
+    const demo = output.status === 'DEMONSTRATION';
+    return {
+      text: String(Math.round(value.percent)),
+      unit: words.percent,
+      about: demo ? words.demonstration : sentence(output),
+      interval: demo || !value.interval ? null : figures(value.interval),
+      separates: !demo && crosses(value.interval),
+    };
+  },
+  signal: ({ value }) => (Number.isFinite(value?.meter) ? { text: String(value.meter) } : null),
 };
 
 // Seconds since the newest and the oldest image behind an output.
@@ -158,58 +213,74 @@ function ages(segments, session) {
 
 function show() {
   const now = performance.now();
+  shownAt = now;
   const view = reading('view', now);
   const lvef = reading('lvef', now);
-  if (lvef.demo) {
-    lvef.about = words.demonstration;
-  }
-  panels.view.show(view);
-  panels.lvef.show(lvef);
-  bars.show(view.value);
   const connected = link.state(now) === 'connected';
   document.body.dataset.link = link.state(now);
-  frames.show(connected ? known.counters : null);
+  panels.view.show(view);
+  panels.lvef.show(lvef);
+  meters.show(view.value, known.outputs.signal, reading('signal', now));
+  trend.show(lvef.text !== null && !lvef.demo);
+  exam.show(connected);
+  showOutline(connected ? known.outline : null, exam.guides());
   showPicture(now, connected);
+  const rates = image.rates(now);
+  showHealth(known.session, connected ? known.counters : null, known.clock, rates);
   announce(now, view, lvef);
 }
 
 function showPicture(now, connected) {
-  const rate = image.rate(now);
-  const skipped = known.previewsSkipped;
+  const rates = image.rates(now);
   if (!connected) {
-    showImage('lost', words.state.lost, words.link[link.state(now)], 0);
-  } else if (image.running(now)) {
-    showImage('live', rate === null ? words.state.live : words.imageRate(rate), null, skipped);
+    showImage('lost', words.state.lost, words.link[link.state(now)]);
+  } else if (exam.state?.frozen !== undefined) {
+    showImage('frozen', words.state.frozen, words.notice.frozen);
+  } else if (rates !== null) {
+    const { shown, source, delay } = rates;
+    const slow = delay > SLOW_MILLIS || (source !== null && shown < SLOW_SHARE * source);
+    const rate = [shown, source].map((value) => value && Math.round(value));
+    const state = slow ? 'delayed' : 'live';
+    const counted = shown === null ? [] : [words.imageRate(...rate)];
+    const said = slow || shown === null ? [words.state[state], ...counted] : counted;
+    showImage(state, said.join(', '), null);
   } else if (known.ended) {
-    showImage('ended', words.state.ended, words.notice.ended, skipped);
+    showImage('ended', words.state.ended, words.notice.ended);
   } else {
-    const notice = document.querySelector('#image').dataset.drawn
-      ? words.notice.stopped
-      : words.notice.waiting;
-    showImage('none', words.imageNone, notice, skipped);
+    const drawn = document.querySelector('#image').dataset.drawn;
+    const why = known.gone ? 'gone' : drawn ? 'stopped' : 'waiting';
+    showImage('none', words.imageNone, words.notice[why]);
   }
 }
 
-function announce(now, view, lvef) {
-  if (now - announcedAt < ANNOUNCE_MILLIS) {
-    return;
-  }
-  const { announce: say, demonstration } = words;
-  const parts = [
-    view.demo || lvef.demo ? `${demonstration}.` : '',
-    view.text === null ? say.noView(view.about) : say.view(view.text),
-    lvef.text === null ? say.noLvef(lvef.about) : say.lvef(lvef.text),
-  ];
-  const text = parts.filter(Boolean).join(' ');
-  if (announcement.textContent !== text) {
-    announcement.textContent = text;
-    announcedAt = now;
-  }
-}
+document.querySelector('#language').addEventListener('click', () => {
+  const next = languages[(languages.indexOf(language) + 1) % languages.length];
+  speak(next, true);
+  relabel();
+});
 
-setInterval(() => {
-  link.check(performance.now());
+function relabel() {
+  exam.relabel();
+  if (known.session) {
+    showSession(known.session);
+  }
   show();
-}, TICK_MILLIS);
+}
+
+// Three clocks of their own, so that a browser that slows one down does not keep an old number.
+function tick() {
+  const now = performance.now();
+  link.check(now);
+  if (now - shownAt >= TICK_MILLIS) {
+    show();
+  }
+}
+setInterval(tick, TICK_MILLIS);
+function frame() {
+  tick();
+  requestAnimationFrame(frame);
+}
+requestAnimationFrame(frame);
 document.addEventListener('visibilitychange', show);
-show();
+speakAsChosen('en');
+relabel();

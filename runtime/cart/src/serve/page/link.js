@@ -51,7 +51,8 @@ export class Link {
   }
 
   #connect() {
-    const socket = new WebSocket(`ws://${location.host}/ws`);
+    const scheme = location.protocol === 'https:' ? 'wss' : 'ws';
+    const socket = new WebSocket(`${scheme}://${location.host}/ws`);
     socket.binaryType = 'arraybuffer';
     socket.onopen = () => {
       this.#opened = true;

@@ -1,10 +1,20 @@
 // Writes what is to be shown into the document; decides nothing.
 
-import { words } from './words.js';
+import { fromRuntime, words } from './words.js';
 
-function setText(element, text) {
+const TREND_MILLIS = 60000;
+const TREND_PERCENT = [0, 90];
+const CLEARING = ['NEW_EXAM', 'SECTOR_CHANGED', 'ENGINE_DOWN', 'COLOUR_ON'];
+
+export function setText(element, text) {
   if (element.textContent !== text) {
     element.textContent = text;
+  }
+}
+
+export function setHidden(element, hidden) {
+  if (element.hasAttribute('hidden') !== hidden) {
+    element.toggleAttribute('hidden', hidden);
   }
 }
 
@@ -16,113 +26,146 @@ function setState(element, state, word) {
 // One output: a heading with its state, a large reading, a line about it, the evidence's age.
 export class OutputPanel {
   #root;
-  #part;
+  #parts = {};
 
   constructor(root) {
     this.#root = root;
-    this.#part = (name) => root.querySelector(`.${name}`);
+    for (const name of ['state', 'value', 'unit', 'interval', 'demo', 'about', 'separates', 'evidence']) {
+      this.#parts[name] = root.querySelector(`.${name}`);
+    }
   }
 
-  // reading: { state, text, unit, about, evidence, demo, clip }; text null: no number.
+  // reading: { state, text, unit, interval, separates, about, evidence, demo, clip, until }; text
+  // null: no number. `until` says when it must be gone, on the clock of performance.now().
   show(reading) {
+    const { state, value, unit, interval, demo, about, separates, evidence } = this.#parts;
     const blank = reading.text === null;
-    setState(this.#part('state'), reading.state, words.state[reading.state]);
-    setText(this.#part('value'), blank ? words.blank : reading.text);
-    const unit = this.#part('unit');
+    setState(state, reading.state, words.state[reading.state]);
+    setText(value, blank ? words.blank : reading.text);
     if (unit) {
       setText(unit, blank ? '' : reading.unit);
+      setText(interval, reading.interval ? `${reading.interval.low}–${reading.interval.high}` : '');
+      setHidden(separates, blank || !reading.separates);
     }
-    this.#part('demo').hidden = blank || !reading.demo;
-    setText(this.#part('about'), reading.about);
-    setText(this.#part('evidence'), reading.evidence ?? '');
+    setHidden(demo, blank || !reading.demo);
+    setText(about, reading.about);
+    setText(evidence, reading.evidence ?? '');
     const { dataset } = this.#root;
     dataset.state = reading.state;
     dataset.blank = String(blank);
     dataset.demo = String(!blank && reading.demo);
     dataset.long = String(!blank && reading.text.length > 5);
     dataset.clip = blank ? '' : String(reading.clip);
+    dataset.until = blank ? dataset.until : String(reading.until);
   }
 }
 
-// The probabilities of all labels, in the package's order.
-export class Bars {
-  #list;
-  #share;
-  #rows = [];
+function setMeter(root, share, text) {
+  root.querySelector('.fill').style.transform = `scaleX(${Math.min(Math.max(share, 0), 1)})`;
+  setText(root.querySelector('.percent'), text);
+  root.dataset.known = String(text !== words.blank);
+}
 
-  constructor(list, share) {
-    this.#list = list;
-    this.#share = share;
-  }
+// How sure the view is, and how much signal the image has.
+export class Meters {
+  #confidence = document.querySelector('#confidence');
+  #signal = document.querySelector('#signal');
+  #hint = document.querySelector('#signal .hint');
 
-  label(labels) {
-    this.#rows = labels.map((label) => {
-      const row = document.createElement('li');
-      const name = document.createElement('span');
-      const track = document.createElement('span');
-      const fill = document.createElement('span');
-      const share = document.createElement('span');
-      name.className = 'name';
-      track.className = 'track';
-      fill.className = 'fill';
-      share.className = 'percent';
-      name.textContent = label;
-      track.append(fill);
-      row.append(name, track, share);
-      return { label, row, fill, share };
-    });
-    this.#list.replaceChildren(...this.#rows.map(({ row }) => row));
-    this.show(null);
-  }
-
-  // value: { label, probabilities } or null for none.
-  show(value) {
-    let top = '';
-    this.#rows.forEach(({ label, row, fill, share }, index) => {
-      const probability = value?.probabilities[index];
-      const known = Number.isFinite(probability);
-      const text = known ? Math.round(100 * probability) + words.percent : words.blank;
-      setText(share, text);
-      fill.style.transform = `scaleX(${known ? Math.min(Math.max(probability, 0), 1) : 0})`;
-      row.dataset.top = String(known && label === value.label);
-      top = known && label === value.label ? text : top;
-    });
-    setText(this.#share, top);
+  // view: a view's value or null; signal: the newest output; meter: its reading.
+  show(view, signal, meter) {
+    const most = view ? Math.max(...view.probabilities) : NaN;
+    const known = Number.isFinite(most);
+    const percent = (share) => Math.round(100 * share) + words.percent;
+    setMeter(this.#confidence, known ? most : 0, known ? percent(most) : words.blank);
+    const value = meter.value;
+    const off = signal === null || signal.status === 'OFF';
+    const text = value ? percent(value.meter) : off ? words.signal.off : words.blank;
+    setMeter(this.#signal, value ? value.meter : 0, text);
+    this.#signal.dataset.known = String(value !== null);
+    const why = off || value ? '' : meter.about;
+    setText(this.#hint, value?.hint ? (words.hint[value.hint] ?? value.hint) : why);
   }
 }
 
-const COUNTS = ['captured', 'used', 'unused', 'dropped', 'rejected', 'in_flight'];
+// The last minute of EF; only of values that are no demonstration.
+export class Trend {
+  #svg;
+  #values = [];
 
-// The frame counters, and whether they add up.
-export class Frames {
-  #root = document.querySelector('#frames');
-  #balance = document.querySelector('#balance');
+  constructor(svg) {
+    this.#svg = svg;
+  }
 
-  // counters: as in the events, or null for none.
-  show(counters) {
-    const counts = counters && {
-      ...counters,
-      dropped: counters.dropped_ring_full,
-      rejected: Object.values(counters.rejected).reduce((sum, count) => sum + count, 0),
-    };
-    for (const name of COUNTS) {
-      const text = counts ? String(counts[name]) : words.blank;
-      setText(this.#root.querySelector(`[data-count=${name}]`), text);
+  take({ lvef }) {
+    const at = performance.now();
+    if (lvef.status === 'VALUE') {
+      this.#values.push({ at, percent: lvef.value.percent });
+    } else if (CLEARING.includes(lvef.reason)) {
+      this.clear();
     }
-    if (!counts) {
-      setText(this.#balance, '');
+    this.#values = this.#values.filter((value) => at - value.at < TREND_MILLIS);
+  }
+
+  clear() {
+    this.#values = [];
+  }
+
+  show(visible) {
+    const shown = visible && this.#values.length > 1;
+    setHidden(this.#svg, !shown);
+    if (!shown) {
       return;
     }
-    const ended = COUNTS.slice(1).reduce((sum, name) => sum + counts[name], 0);
-    const balanced = ended === counts.captured;
-    this.#balance.dataset.balanced = String(balanced);
-    setText(this.#balance, balanced ? words.frames.balanced : words.frames.unbalanced);
+    const now = performance.now();
+    const [low, high] = TREND_PERCENT;
+    const points = this.#values.map(({ at, percent }) => {
+      const x = 120 * (1 - (now - at) / TREND_MILLIS);
+      const y = 40 * (1 - (Math.min(Math.max(percent, low), high) - low) / (high - low));
+      return `${x.toFixed(1)},${y.toFixed(1)}`;
+    });
+    this.#svg.firstElementChild.setAttribute('points', points.join(' '));
+    const said = this.#values.slice(-5).map(({ percent }) => Math.round(percent));
+    this.#svg.setAttribute('aria-label', words.ef.trend(said));
   }
+}
+
+// The small corner: engine, step of the ladder, image, frames.
+export function showHealth(session, counters, clock, rates) {
+  const { health } = words;
+  const parts = [];
+  if (session) {
+    parts.push(`${health.providerLabel} ${health.provider(session.provider, session.variant)}`);
+  }
+  if (Number.isInteger(clock.ladder)) {
+    parts.push(`${health.ladderLabel} ${health.ladder[clock.ladder]}`);
+  }
+  if (rates) {
+    parts.push(words.imageDelay(Math.round(rates.delay)));
+  }
+  setText(document.querySelector('#health-line'), parts.join(' · ') || words.blank);
+  const balance = document.querySelector('#balance');
+  const counts = counters && {
+    ...counters,
+    dropped: counters.dropped_ring_full,
+    rejected: Object.values(counters.rejected).reduce((sum, count) => sum + count, 0),
+  };
+  setText(document.querySelector('#counts'), counts ? health.counts(counts) : '');
+  setText(document.querySelector('#skipped'), counts ? health.skipped(clock.previews_skipped) : '');
+  if (!counts) {
+    setText(balance, '');
+    return;
+  }
+  const { used, unused, dropped, rejected, in_flight } = counts;
+  const balanced = used + unused + dropped + rejected + in_flight === counts.captured;
+  balance.dataset.balanced = String(balanced);
+  setText(balance, balanced ? health.balanced : health.unbalanced);
 }
 
 // What is running, and what must be said about it all the time.
 export function showSession(session) {
-  const item = (text) => Object.assign(document.createElement('li'), { textContent: text });
+  const item = (text) =>
+    Object.assign(document.createElement('li'), { textContent: fromRuntime(text) });
   document.querySelector('#banners').replaceChildren(...session.banners.map(item));
   const card = document.querySelector('#card');
   setText(card, session.card);
@@ -135,11 +178,29 @@ export function showSession(session) {
 }
 
 // The image's own state under it, and the sentence across it when it is not live.
-export function showImage(state, word, notice, skipped) {
+export function showImage(state, word, notice) {
   setState(document.querySelector('#image-state'), state, word);
   const element = document.querySelector('#notice');
-  element.hidden = notice === null;
+  setHidden(element, notice === null);
   setText(element, notice ?? '');
-  setText(document.querySelector('#skipped'), words.imagesSkipped(skipped));
   document.querySelector('#live').dataset.state = state;
+}
+
+// The imaging sector's outline over the image: points in fractions of width and height.
+export function showOutline(outline, wanted) {
+  const svg = document.querySelector('#outline');
+  const hidden = !wanted || !Array.isArray(outline) || outline.length < 3;
+  svg.toggleAttribute('hidden', hidden);
+  if (hidden) {
+    return;
+  }
+  const { width, height } = document.querySelector('#image');
+  const box = `0 0 ${width} ${height}`;
+  const points = outline.map(([x, y]) => `${x * width},${y * height}`).join(' ');
+  if (svg.getAttribute('viewBox') !== box) {
+    svg.setAttribute('viewBox', box);
+  }
+  if (svg.firstElementChild.getAttribute('points') !== points) {
+    svg.firstElementChild.setAttribute('points', points);
+  }
 }

@@ -1,102 +1,49 @@
-// Every sentence the page says, in one table, so that another language is another table.
+// The language of this viewer: one table per language, chosen while the page runs.
 
-export const words = {
-  blank: '–',
-  percent: '\u00a0%',
-  state: {
-    live: 'live',
-    delayed: 'delayed',
-    none: 'no estimate',
-    lost: 'no signal',
-    ended: 'ended',
-  },
-  link: {
-    connecting: 'Connecting to the runtime',
-    silent: 'No signal from the runtime',
-    lost: 'Connection to the runtime lost, trying again',
-    schema: 'This page and the runtime do not match, reload the page',
-  },
-  notice: {
-    waiting: 'Waiting for the first image',
-    stopped: 'No new image',
-    ended: 'The source has ended',
-  },
-  output: {
-    connecting: 'Not connected yet',
-    silent: 'No signal from the runtime',
-    lost: 'Connection lost',
-    waiting: 'Waiting for the first estimate',
-    tooOld: 'Too old to show',
-    ended: 'The source has ended',
-    NOT_DUE: 'Not calculated for these images',
-    OFF: 'Switched off',
-    unknown: 'No number for an unknown reason',
-  },
-  reason: {
-    WARMING_UP: 'Collecting images',
-    FROZEN: 'The image is frozen',
-    REVIEW_LOOP: 'The scanner replays a stored loop',
-    GAP: 'Images are missing',
-    BAD_TIMESTAMP: 'The times of the images cannot be right',
-    SECTOR_CHANGED: 'Imaging settings changed, starting again',
-    ORIENTATION: 'The image is mirrored or upside down',
-    COLOUR_ON: 'Colour Doppler is on',
-    NOT_ULTRASOUND: 'Not an ultrasound image',
-    NOT_PERMITTED: 'Outside what this model is permitted for',
-    LOW_SIGNAL: 'Too little image signal',
-    WRONG_VIEW: 'Needs another view',
-    UNCERTAIN: 'The view is not certain enough',
-    RHYTHM: 'The heart rhythm does not allow a number',
-    OUT_OF_RANGE: 'Outside the range this model may give',
-    UNCALIBRATED: 'This model is not calibrated for it',
-    STALE: 'The images are too old for a number',
-    NEW_EXAM: 'New exam, starting again',
-    ENGINE_DOWN: 'The calculation failed',
-    DEGRADED: 'Paused, the computer cannot keep up',
-  },
-  demonstration: 'Demonstration, not a measurement',
-  imageRate: (rate) => `${rate.toFixed(1)} images/s`,
-  imageNone: 'no image',
-  imagesSkipped: (count) => (count > 0 ? `${count} skipped` : ''),
-  evidence: (newest, oldest) => `Evidence ${newest.toFixed(1)} s to ${oldest.toFixed(1)} s old`,
-  frames: {
-    balanced: 'all accounted for',
-    unbalanced: 'does not add up',
-  },
-  trained: {
-    untrained: 'untrained',
-    simulated: 'trained on simulated hearts',
-    clinical: 'trained on patients',
-  },
-  build: (session) =>
-    [
-      session.model,
-      session.provider,
-      session.library,
-      session.package,
-      `config ${session.config}`,
-      `echocart ${session.version}`,
-    ].filter(Boolean),
-  view: {
-    A2C: 'Apical two-chamber',
-    A3C: 'Apical three-chamber',
-    A4C: 'Apical four-chamber',
-    A5C: 'Apical five-chamber',
-    Other: 'None of the standard views',
-    Exclude: 'None of the standard views',
-    PLAX: 'Parasternal long axis',
-    'PSAX-AP': 'Parasternal short axis, apex',
-    'PSAX-AV': 'Parasternal short axis, aortic valve',
-    'PSAX-MV': 'Parasternal short axis, mitral valve',
-    'PSAX-PM': 'Parasternal short axis, papillary muscles',
-    SSN: 'Suprasternal notch',
-    Subcostal: 'Subcostal window',
-    TEE: 'Transoesophageal',
-  },
-  announce: {
-    view: (label) => `View ${label}.`,
-    lvef: (percent) => `Ejection fraction ${percent} percent.`,
-    noView: (why) => `No view: ${why}.`,
-    noLvef: (why) => `No ejection fraction: ${why}.`,
-  },
-};
+import { de } from './words_de.js';
+import { en } from './words_en.js';
+
+const TABLES = { en, de };
+const KEPT = 'echocart-language';
+
+export const languages = Object.keys(TABLES);
+export let language = 'en';
+export let words = en;
+
+// Takes a language; `keep` makes it this viewer's own choice, also after a reload.
+export function speak(wanted, keep = false) {
+  if (!TABLES[wanted]) {
+    return;
+  }
+  language = wanted;
+  words = TABLES[wanted];
+  if (keep) {
+    localStorage.setItem(KEPT, wanted);
+  }
+  document.documentElement.lang = wanted;
+  for (const element of document.querySelectorAll('[data-say]')) {
+    element.textContent = find(element.dataset.say);
+  }
+  for (const element of document.querySelectorAll('[data-say-label]')) {
+    element.setAttribute('aria-label', find(element.dataset.sayLabel));
+  }
+}
+
+// The viewer's own choice, or else the site's.
+export function speakAsChosen(site) {
+  speak(localStorage.getItem(KEPT) ?? site);
+}
+
+// What the runtime says in English, in this language where the table has it.
+export function fromRuntime(sentence) {
+  const known = words.runtime.find(([start]) => sentence.startsWith(start));
+  if (!known) {
+    return sentence;
+  }
+  const [start, said, keepRest] = known;
+  return keepRest ? said + sentence.slice(start.length) : said;
+}
+
+function find(path) {
+  return path.split('.').reduce((table, key) => table[key], words);
+}
