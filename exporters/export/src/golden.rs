@@ -6,12 +6,12 @@ use crate::progress::Steps;
 use echocart_core::dump::{DumpError, DumpWriter};
 use echocart_core::engine::Engine;
 use echocart_core::frame::{Frame, FrameMeta};
-use echocart_core::golden::{self, Answers, GoldenClip, GoldenError, MOST_CLIPS};
+use echocart_core::golden::{self, Answers, Expected, GoldenClip, GoldenError, MOST_CLIPS};
 use echocart_core::hash::sha256_hex;
 use echocart_core::manifest::{FileEntry, Golden, Manifest, Measured, Tokens, Variant};
 use echocart_core::package::Package;
 use echocart_core::signature::Signed;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -80,7 +80,8 @@ impl GoldenPlan<'_> {
         };
         let graphs = |v: &Variant| v.heads.values().map(|by| by.len()).sum::<usize>();
         let graphs = manifest.variants.values().map(graphs).sum::<usize>();
-        (1 + clips * (1 + graphs)) * (1 + self.variants.len())
+        let buckets: BTreeSet<usize> = self.variants.iter().filter_map(|v| v.tokens()).collect();
+        (1 + clips * (1 + graphs)) * (1 + self.variants.len() + buckets.len())
     }
 }
 
@@ -116,20 +117,43 @@ pub(crate) fn add(
         Ok(()) => ControlFlow::Continue(()),
         Err(_) => ControlFlow::Break(()),
     };
-    let answers = golden::run(engine.as_mut(), manifest, entry, &clips, &mut step);
+    let mut run = |entry: &Variant| {
+        let answers = golden::run(engine.as_mut(), manifest, entry, &clips, &mut step);
+        answers.map_err(|error| match error {
+            GoldenError::Interrupted => ExportError::Interrupted,
+            error => engine_failed(error.to_string()),
+        })
+    };
+    let answers = run(entry)?;
+    let mut buckets: BTreeMap<usize, Vec<Answers>> = BTreeMap::new();
+    for tokens in plan.variants.iter().filter_map(|v| v.tokens()) {
+        let fixed = Variant {
+            tokens: Tokens::Exactly(tokens),
+            ..entry.clone()
+        };
+        let few = golden::bucket(&manifest.encoder, &fixed).is_some();
+        if few && !buckets.contains_key(&tokens) {
+            buckets.insert(tokens, run(&fixed)?);
+        }
+    }
     drop(engine);
-    let answers = answers.map_err(|error| match error {
-        GoldenError::Interrupted => ExportError::Interrupted,
-        error => engine_failed(error.to_string()),
-    })?;
     let mut bytes = 0;
-    for ((name, dump), answers) in dumps.iter().zip(&answers) {
-        let values = || answers.heads.values().flatten().chain(&answers.tokens);
-        if let Some(value) = values().find(|v| !v.is_finite()) {
+    for (at, ((name, dump), answers)) in dumps.iter().zip(&answers).enumerate() {
+        let kept = buckets.iter();
+        let kept = kept.filter_map(|(&tokens, all)| Some((tokens, all.get(at)?.clone())));
+        let expected = Expected {
+            whole: answers.clone(),
+            kept: kept.collect(),
+        };
+        let all = std::iter::once(answers).chain(expected.kept.values());
+        let mut values = all.flat_map(|a| a.heads.values().flatten().chain(&a.tokens));
+        if let Some(value) = values.find(|v| !v.is_finite()) {
             let message = format!("expected finite outputs, found {value} for golden clip {name}");
             return Err(engine_failed(message));
         }
-        let npz = answers.to_npz().map_err(|e| engine_failed(e.to_string()))?;
+        let npz = expected
+            .to_npz()
+            .map_err(|e| engine_failed(e.to_string()))?;
         let golden = Golden {
             frames: format!("golden.{name}.frames"),
             expected: format!("golden.{name}.npz"),
@@ -150,7 +174,11 @@ pub(crate) fn add(
     let names: Vec<String> = plan.variants.iter().map(|v| v.name()).collect();
     for name in names {
         steps.step(&format!("load the graphs of {name}"))?;
-        let measured = compared(&package, &name, plan, &clips, &answers, steps)?;
+        let bucket = manifest.variants.get(&name);
+        let bucket = bucket.and_then(|entry| golden::bucket(&manifest.encoder, entry));
+        let expected = bucket.and_then(|ids| buckets.get(&ids.len()));
+        let expected = expected.unwrap_or(&answers);
+        let measured = compared(&package, &name, plan, &clips, expected, steps)?;
         if let Some(entry) = manifest.variants.get_mut(&name) {
             entry.measured = measured;
         }
@@ -176,18 +204,10 @@ fn compared(
     steps: &mut Steps<'_>,
 ) -> Result<Measured, ExportError> {
     let manifest = &package.manifest;
-    let all = manifest.encoder.tokens();
     let not_run = |why: String| Ok(Measured::NotRun { why });
     let Some(entry) = manifest.variants.get(name) else {
         return not_run("not in the package".to_owned());
     };
-    if let Tokens::Exactly(tokens) = entry.tokens
-        && tokens != all
-    {
-        return not_run(format!(
-            "it takes {tokens} tokens, the golden clips are of all {all}"
-        ));
-    }
     let mut engine = match (plan.make_engine)(package, name) {
         Ok(engine) => engine,
         Err(why) => return not_run(why.replace('\n', " ")),

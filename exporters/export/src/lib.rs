@@ -23,6 +23,8 @@ mod progress;
 pub mod quantise;
 mod recipe;
 mod scaler;
+#[cfg(test)]
+mod schema;
 mod source;
 pub mod variant;
 

@@ -38,6 +38,11 @@ impl PlainVariant {
         format!("{}{}", stem(self.precision), tokens.unwrap_or_default())
     }
 
+    /// The fixed number of tokens, if it has one.
+    pub(crate) fn tokens(self) -> Option<usize> {
+        self.tokens
+    }
+
     fn provider(self) -> &'static str {
         match self.precision {
             Precision::Fp16 => crate::engines::PROVIDER,

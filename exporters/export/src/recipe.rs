@@ -32,6 +32,7 @@ const UNREAD: &str = "not read yet";
 
 /// A recipe. No key has a default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
     /// Version of the manifest format it is written for.
@@ -39,28 +40,36 @@ pub struct Recipe {
     /// Id of the package.
     pub id: String,
     /// What a person must know.
+    #[cfg_attr(test, schemars(with = "crate::schema::Card"))]
     pub card: Card,
     /// The encoder's sizes; a checkpoint must agree.
+    #[cfg_attr(test, schemars(with = "crate::schema::Encoder"))]
     pub encoder: Encoder,
     /// Which frames make a clip.
+    #[cfg_attr(test, schemars(with = "crate::schema::Sampling"))]
     pub sampling: Sampling,
     /// How a frame becomes the encoder's image.
+    #[cfg_attr(test, schemars(with = "crate::schema::Preprocess"))]
     pub preprocess: Preprocess,
     /// When the view head's answer counts.
+    #[cfg_attr(test, schemars(with = "crate::schema::ViewRule"))]
     pub view: ViewRule,
     /// The heads, by name.
     pub heads: BTreeMap<String, RecipeHead>,
     /// What the package may be used on.
+    #[cfg_attr(test, schemars(with = "crate::schema::Limits"))]
     pub limits: Limits,
 }
 
 /// One head of a recipe.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RecipeHead {
     /// Clips it is given in live use.
     pub segments: usize,
     /// How the probe pools; a probe file must agree.
+    #[cfg_attr(test, schemars(with = "crate::schema::ProbeKind"))]
     pub probe: ProbeKind,
     /// Attention heads of an attentive probe, and of no other; no file holds them.
     pub heads: Option<usize>,
@@ -68,6 +77,7 @@ pub struct RecipeHead {
     /// file must agree.
     pub depth: Option<usize>,
     /// Views and clips that have places of their own, for a multi-view probe.
+    #[cfg_attr(test, schemars(with = "Option<crate::schema::Slots>"))]
     pub slots: Option<Slots>,
     /// What it gives.
     pub output: RecipeOutput,
@@ -75,6 +85,7 @@ pub struct RecipeHead {
 
 /// What a head gives, as a recipe says it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum RecipeOutput {
     /// Logits over `labels`.
@@ -101,6 +112,7 @@ pub enum RecipeOutput {
 
 /// Where mean and standard deviation come from if not from the recipe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ScalerFrom {
     /// The scaler file given at export.

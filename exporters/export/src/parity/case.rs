@@ -154,12 +154,16 @@ impl Case {
                 std: [1.0; CHANNELS],
                 orientation: "none: inputs are generated".to_owned(),
             },
-            view: ViewRule { threshold: 0.0 },
+            view: ViewRule {
+                threshold: 0.0,
+                standard: Default::default(),
+            },
             heads,
             limits: Limits {
                 population: "none".to_owned(),
                 min_fps: 8.0,
                 max_fps: 240.0,
+                widest_interval: None,
             },
         };
         match recipe.check() {

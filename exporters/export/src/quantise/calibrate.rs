@@ -24,6 +24,8 @@ use std::sync::Arc;
 const LEAST_OUTPUTS: usize = 64;
 /// Folds that a layer is tried on alone, those with the most noise of its own.
 const TRIED: usize = 2;
+/// An attention this many times beyond what is allowed is not tried with other ranges of its shares.
+const HOPELESS: f64 = 4.0;
 /// What any channel of a normalisation is taken to reach on some image, in its standard deviations.
 const DEVIATIONS: f32 = 4.0;
 
@@ -164,11 +166,15 @@ impl Calibration<'_> {
                         let folds: Vec<usize> = (0..self.folds.count()).collect();
                         found.block_error =
                             trial.block_error(self.runner, &folds, MOST_ATTENTION_ERROR, &alone)?;
+                        let hopeless = found.block_error > HOPELESS * MOST_ATTENTION_ERROR;
                         if best
                             .as_ref()
                             .is_none_or(|b| found.block_error < b.block_error)
                         {
                             best = Some(found);
+                        }
+                        if hopeless {
+                            break;
                         }
                     }
                     measure.attentions.extend(best);

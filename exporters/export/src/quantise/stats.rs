@@ -4,7 +4,7 @@ use crate::error::ExportError;
 use ndarray::Array2;
 
 /// Rows kept of every tensor, over all clips.
-pub(super) const SAMPLE_ROWS: usize = 512;
+pub(super) const SAMPLE_ROWS: usize = 192;
 const GOLDEN_RATIO: f64 = 0.618_033_988_749_894_9;
 
 /// What clips of one fold gave.
