@@ -25,7 +25,9 @@ typedef struct {
     const char *library;
     const char *dump;
     const char *config;
+    uint32_t isolation;
     int strict_timing;
+    int realtime;
     double seconds;
 } kit_options_t;
 
@@ -44,7 +46,9 @@ extern const rule_t result_rules[];
 extern const rule_t session_rules[];
 extern const rule_t thread_rules[];
 extern const rule_t process_rules[];
+extern const rule_t host_rules[];
 extern const rule_t timing_rules[];
+extern const rule_t worker_rules[];
 
 /* The report of the rule that runs; kit.c. */
 void kit_fail(int line, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -103,9 +107,12 @@ watched_t watch_end(void);
 int watched_sockets(void);
 int watched_exits(void);
 int watched_environment(void);
+int watched_writes(void);
+const char *watched_written(void);
 void break_clock(int broken);
 void break_threads(int broken);
 void break_dlopen(int broken);
 int thread_count(void);
+int child_process(void);
 
 #endif

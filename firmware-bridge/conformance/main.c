@@ -1,7 +1,8 @@
 /* Checks an installed libechocart against its contract.
  *
  *   conformance --package FOLDER --library FILE [--dump FILE] [--config FILE] [--json FILE]
- *               [--only RULE]... [--seconds N] [--strict-timing] [--list]
+ *               [--isolation worker|in_process] [--only RULE]... [--seconds N] [--strict-timing]
+ *               [--realtime] [--list]
  *
  * Ends with 0 when every rule holds, 1 when one is broken, 2 when it cannot run. */
 
@@ -16,14 +17,16 @@
 #define MAX_RULES 128
 
 static const rule_t *const GROUPS[] = {call_rules,    create_rules, frame_rules,   result_rules,
-                                       session_rules, thread_rules, process_rules, timing_rules};
+                                       session_rules, thread_rules, process_rules, host_rules,
+                                       timing_rules,  worker_rules};
 
 static const char *only[MAX_RULES];
 static int only_count;
 
 static const char USAGE[] =
     "usage: conformance --package FOLDER --library FILE [--dump FILE] [--config FILE]\n"
-    "                   [--json FILE] [--only RULE]... [--seconds N] [--strict-timing] [--list]\n";
+    "                   [--json FILE] [--isolation worker|in_process] [--only RULE]... [--seconds N]\n"
+    "                   [--strict-timing] [--realtime] [--list]\n";
 
 static int chosen(const char *id)
 {
@@ -98,6 +101,9 @@ static const char *take_arguments(int count, char **arguments)
         } else if (strcmp(word, "--strict-timing") == 0) {
             kit.strict_timing = 1;
             continue;
+        } else if (strcmp(word, "--realtime") == 0) {
+            kit.realtime = 1;
+            continue;
         } else if (value == NULL) {
             fputs(USAGE, stderr);
             exit(2);
@@ -109,6 +115,10 @@ static const char *take_arguments(int count, char **arguments)
             kit.dump = value;
         } else if (strcmp(word, "--config") == 0) {
             kit.config = value;
+        } else if (strcmp(word, "--isolation") == 0 && strcmp(value, "worker") == 0) {
+            kit.isolation = ECHOCART_ISOLATION_WORKER;
+        } else if (strcmp(word, "--isolation") == 0 && strcmp(value, "in_process") == 0) {
+            kit.isolation = ECHOCART_ISOLATION_IN_PROCESS;
         } else if (strcmp(word, "--json") == 0) {
             json = value;
         } else if (strcmp(word, "--seconds") == 0) {

@@ -102,7 +102,9 @@ static void libraries(void)
     config = config_of(kit.package, path);
     NO_SESSION(ECHOCART_LIBRARY_UNKNOWN, &config);
 
+    /* A process of its own may load what it likes; two in this one may not be. */
     config = plain_config();
+    config.isolation = ECHOCART_ISOLATION_IN_PROCESS;
     break_dlopen(1);
     NO_SESSION(ECHOCART_LIBRARY_FAILED, &config);
     break_dlopen(0);
@@ -113,6 +115,7 @@ static void libraries(void)
     snprintf(path, sizeof path, "%s", scratch("another-onnxruntime.so"));
     copy_file(kit.library, path);
     config = config_of(kit.package, path);
+    config.isolation = ECHOCART_ISOLATION_IN_PROCESS;
     NO_SESSION(ECHOCART_LIBRARY_CONFLICT, &config);
 }
 

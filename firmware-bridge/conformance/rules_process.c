@@ -87,6 +87,9 @@ static void nothing_left(void)
         kit_fail(__LINE__, "open files: expected %d as after the first session, found %d", files,
                  open_files());
     }
+    if (child_process() != 0) {
+        kit_fail(__LINE__, "a process is left behind: %d", child_process());
+    }
     kit_note("threads before %d, after the first session %d, after the second %d", before, threads,
              left);
 }
@@ -141,10 +144,10 @@ static void no_output(void)
 }
 
 const rule_t process_rules[] = {
-    {"process.nothing_left", "no thread and no open file is left behind", nothing_left},
+    {"process.nothing_left", "no thread, process or open file is left behind", nothing_left},
     {"process.signals", "no signal handler is installed", no_signals},
     {"process.environment", "the environment is not changed", no_environment},
-    {"process.network", "no socket is opened", no_network},
+    {"process.network", "no socket that has an address is opened", no_network},
     {"process.exit", "exit is not called", no_exit},
     {"process.output", "nothing is written to standard output or error", no_output},
     {NULL, NULL, NULL},

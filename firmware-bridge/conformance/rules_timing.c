@@ -4,6 +4,7 @@
 
 #include "kit.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -78,6 +79,15 @@ static uint32_t push_one(handles_t *handles, echocart_frame_t *frame, int leased
     return kit_seen(code);
 }
 
+/* With --realtime the thread that pushes is scheduled as a scanner's image thread is. */
+static void be_realtime(int on)
+{
+    struct sched_param low = {on ? 1 : 0};
+    if (kit.realtime && sched_setscheduler(0, on ? SCHED_FIFO : SCHED_OTHER, &low) != 0) {
+        kit_fail(__LINE__, "the system allows no real-time thread (--realtime)");
+    }
+}
+
 /* Drives a live stream and measures each call; the first `warm` frames do not count. */
 static int measure(cost_t *cost, size_t warm, int leased)
 {
@@ -103,6 +113,7 @@ static int measure(cost_t *cost, size_t warm, int leased)
     frame.row_stride_bytes = WIDTH;
     frame.pixels = pixels;
     frame.pixel_bytes = (uint64_t)WIDTH * HEIGHT;
+    be_realtime(1);
     due = now_nanos();
     for (size_t at = 0; at < frames && cost->pushes < MOST; at += 1) {
         uint32_t code;
@@ -134,6 +145,7 @@ static int measure(cost_t *cost, size_t warm, int leased)
             }
         } while (code == ECHOCART_OK);
     }
+    be_realtime(0);
     free(pixels);
     kit_seen(echocart_session_stop(handles.session, 2000000));
     destroy(&handles);

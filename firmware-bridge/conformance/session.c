@@ -74,6 +74,7 @@ echocart_session_config_t config_of(const char *package, const char *library)
     config.abi_version = ECHOCART_ABI_VERSION;
     config.pace = ECHOCART_PACE_MAX;
     config.allow_demonstration = 1;
+    config.isolation = kit.isolation;
     config.package_dir = package;
     config.package_dir_bytes = strlen(package);
     config.library_path = library;

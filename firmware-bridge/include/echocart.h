@@ -25,7 +25,7 @@
 #define ECHOCART_ABI_MAJOR 0
 
 // Raised when a function, a field at a struct's end, or a code is added.
-#define ECHOCART_ABI_MINOR 1
+#define ECHOCART_ABI_MINOR 2
 
 // What `echocart_session_config_t::abi_version` must be: major << 16 | minor.
 #define ECHOCART_ABI_VERSION ((ECHOCART_ABI_MAJOR << 16) | ECHOCART_ABI_MINOR)
@@ -94,11 +94,10 @@
 // `sequence` is set.
 #define ECHOCART_FRAME_HAS_SEQUENCE 16
 
-// Where inference runs is left to the library: IN_PROCESS in this version, WORKER from the first
-// version that has one.
+// As `engine.isolation` of the configuration says, which without it is WORKER.
 #define ECHOCART_ISOLATION_DEFAULT 0
 
-// Inference runs in a process of its own. ECHOCART_UNSUPPORTED in this version.
+// Inference runs in a process of its own, `echocart-worker`, whose end does not end the caller's.
 #define ECHOCART_ISOLATION_WORKER 1
 
 // Inference runs in the caller's process.
@@ -165,7 +164,7 @@
 // The size or format of the frames changed.
 #define ECHOCART_STATE_SECTOR_CHANGED 3
 
-// The engine failed; estimates are withheld.
+// The engine failed or its process ended; estimates are withheld.
 #define ECHOCART_STATE_ENGINE_DOWN 4
 
 // The last frame has gone through the pipeline.
@@ -185,6 +184,17 @@
 
 // The device's clock was taken up anew; the time grid starts anew.
 #define ECHOCART_STATE_SOURCE_REANCHORED 10
+
+// The engine is being made ready; estimates are withheld. Since ABI 0.2.
+#define ECHOCART_STATE_ENGINE_WARMING_UP 11
+
+// The engine serves again, or another one in its place; views and numbers begin anew, and
+// `echocart_session_info` says which. Since ABI 0.2.
+#define ECHOCART_STATE_ENGINE_READY 12
+
+// Another engine is being made ready to take the place of the one that serves, which goes on.
+// Since ABI 0.2.
+#define ECHOCART_STATE_ENGINE_PROGRESS 13
 
 // A value the package may give.
 #define ECHOCART_STATUS_VALUE 1
@@ -367,6 +377,9 @@
 // The operating system refused the CPU set.
 #define ECHOCART_CPU_SET_REFUSED 3008
 
+// Isolation WORKER, and `echocart-worker` is not where it should be. Since ABI 0.2.
+#define ECHOCART_WORKER_MISSING 3009
+
 // A defect in the library. The handle of the call is poisoned.
 #define ECHOCART_PANIC 9001
 
@@ -434,6 +447,17 @@ typedef struct echocart_session_config_t {
     echocart_log_callback_t log_callback;
     // Handed to `log_callback` untouched.
     void *log_user_data;
+    // With isolation WORKER: path of `echocart-worker`, UTF-8. Empty: `engine.worker` of the
+    // configuration, else the one beside this library. Since ABI 0.2, like all that follows.
+    const char *worker_path;
+    // Bytes of `worker_path`.
+    uint64_t worker_path_bytes;
+    // Folder for what need not be made at every start, UTF-8: which variants were proven here.
+    // Only this user may be able to write it and the folders above it; it is made where it is not
+    // there. Empty: nothing is kept and nothing is written.
+    const char *cache_dir;
+    // Bytes of `cache_dir`.
+    uint64_t cache_dir_bytes;
 } echocart_session_config_t;
 
 // What a self-test found. Text is UTF-8 and ends with NUL.
@@ -684,7 +708,7 @@ typedef struct echocart_result_t {
     uint32_t view_label;
     // Ejection fraction in percent, never clamped; NaN without a value.
     float lvef_percent;
-    // Image signal, 0 to 1; NaN: no signal meter exists in this version.
+    // Image signal, 0 to 1; NaN until an imaging area has been found and measured.
     float signal_meter;
     // Lower end of the interval around the EF in percent; NaN unless `lvef_calibration` is INSIDE.
     float lvef_low_percent;
@@ -698,7 +722,7 @@ typedef struct echocart_result_t {
     struct echocart_output_t view;
     // Left ventricular ejection fraction.
     struct echocart_output_t lvef;
-    // Image signal meter. OFF in this version.
+    // Image signal meter. OFF until an imaging area has been found and measured.
     struct echocart_output_t signal;
     // Probabilities in the order of the labels; NaN without a value.
     float view_probabilities[ECHOCART_MAX_LABELS];
@@ -780,9 +804,10 @@ ECHOCART_API uint32_t ECHOCART_CALL echocart_clock_now(int64_t *out_nanos);
 // - `config`: borrowed for the call, as is all text in it.
 //
 // ECHOCART_SELF_TEST_FAILED: the engine does not give the package's golden answers here.
+// ECHOCART_WORKER_MISSING: with isolation WORKER there is no `echocart-worker`.
 //
 // Timing: blocks; reads and hashes every file of the package, builds the graphs, and runs them on
-// the package's golden clips.
+// the package's golden clips, unless `cache_dir` knows that they were proven here.
 ECHOCART_API
 uint32_t ECHOCART_CALL echocart_session_create(const struct echocart_session_config_t *config,
                                                struct echocart_session_t **out_session,
@@ -1032,7 +1057,7 @@ ECHOCART_ASSERT_SIZE(echocart_session_stats_t, 656);
 ECHOCART_ASSERT_SIZE(echocart_session_memory_t, 48);
 ECHOCART_ASSERT_SIZE(echocart_self_test_t, 272);
 #if UINTPTR_MAX == UINT64_MAX
-ECHOCART_ASSERT_SIZE(echocart_session_config_t, 144);
+ECHOCART_ASSERT_SIZE(echocart_session_config_t, 176);
 ECHOCART_ASSERT_SIZE(echocart_frame_t, 112);
 #endif
 #undef ECHOCART_ASSERT_SIZE

@@ -5,7 +5,7 @@ pub use crate::layout::*;
 /// Raised when a function, field or code changes or goes. The library's soname carries it.
 pub const ECHOCART_ABI_MAJOR: u32 = 0;
 /// Raised when a function, a field at a struct's end, or a code is added.
-pub const ECHOCART_ABI_MINOR: u32 = 1;
+pub const ECHOCART_ABI_MINOR: u32 = 2;
 /// What `echocart_session_config_t::abi_version` must be: major << 16 | minor.
 pub const ECHOCART_ABI_VERSION: u32 = (ECHOCART_ABI_MAJOR << 16) | ECHOCART_ABI_MINOR;
 
@@ -58,10 +58,9 @@ pub const ECHOCART_FRAME_HAS_DEPTH: u32 = 8;
 /// `sequence` is set.
 pub const ECHOCART_FRAME_HAS_SEQUENCE: u32 = 16;
 
-/// Where inference runs is left to the library: IN_PROCESS in this version, WORKER from the first
-/// version that has one.
+/// As `engine.isolation` of the configuration says, which without it is WORKER.
 pub const ECHOCART_ISOLATION_DEFAULT: u32 = 0;
-/// Inference runs in a process of its own. ECHOCART_UNSUPPORTED in this version.
+/// Inference runs in a process of its own, `echocart-worker`, whose end does not end the caller's.
 pub const ECHOCART_ISOLATION_WORKER: u32 = 1;
 /// Inference runs in the caller's process.
 pub const ECHOCART_ISOLATION_IN_PROCESS: u32 = 2;
@@ -113,7 +112,7 @@ pub const ECHOCART_STATE_STARTED: u32 = 1;
 pub const ECHOCART_STATE_COUNTERS: u32 = 2;
 /// The size or format of the frames changed.
 pub const ECHOCART_STATE_SECTOR_CHANGED: u32 = 3;
-/// The engine failed; estimates are withheld.
+/// The engine failed or its process ended; estimates are withheld.
 pub const ECHOCART_STATE_ENGINE_DOWN: u32 = 4;
 /// The last frame has gone through the pipeline.
 pub const ECHOCART_STATE_SOURCE_ENDED: u32 = 5;
@@ -127,6 +126,14 @@ pub const ECHOCART_STATE_SOURCE_LOST: u32 = 8;
 pub const ECHOCART_STATE_SOURCE_BACK: u32 = 9;
 /// The device's clock was taken up anew; the time grid starts anew.
 pub const ECHOCART_STATE_SOURCE_REANCHORED: u32 = 10;
+/// The engine is being made ready; estimates are withheld. Since ABI 0.2.
+pub const ECHOCART_STATE_ENGINE_WARMING_UP: u32 = 11;
+/// The engine serves again, or another one in its place; views and numbers begin anew, and
+/// `echocart_session_info` says which. Since ABI 0.2.
+pub const ECHOCART_STATE_ENGINE_READY: u32 = 12;
+/// Another engine is being made ready to take the place of the one that serves, which goes on.
+/// Since ABI 0.2.
+pub const ECHOCART_STATE_ENGINE_PROGRESS: u32 = 13;
 
 /// A value the package may give.
 pub const ECHOCART_STATUS_VALUE: u32 = 1;

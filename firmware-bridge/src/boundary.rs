@@ -138,6 +138,33 @@ pub(crate) unsafe fn structure<T: Copy>(pointer: *const T, name: &'static str) -
     Ok(unsafe { pointer.read_unaligned() })
 }
 
+/// As [`structure`], for a struct that had `earlier` bytes before: what it had not is zero.
+///
+/// # Safety
+/// As [`structure`]; it is readable for `earlier` bytes if its size is that. All zero is a valid `T`.
+pub(crate) unsafe fn grown<T: Copy>(
+    pointer: *const T,
+    earlier: usize,
+    name: &'static str,
+) -> Result<T, Fault> {
+    if pointer.is_null() {
+        return Err(Fault::null(name));
+    }
+    // SAFETY: not NULL, so at least `struct_size` is there.
+    let found = unsafe { pointer.cast::<u32>().read_unaligned() } as usize;
+    if found != earlier || found > size_of::<T>() {
+        // SAFETY: passed on.
+        return unsafe { structure(pointer, name) };
+    }
+    let mut whole = std::mem::MaybeUninit::<T>::zeroed();
+    // SAFETY: the struct says it has `earlier` bytes, no more than a `T`; what they leave is zero,
+    // which the caller says is valid.
+    unsafe {
+        std::ptr::copy_nonoverlapping(pointer.cast::<u8>(), whole.as_mut_ptr().cast(), earlier);
+        Ok(whole.assume_init())
+    }
+}
+
 /// Checks a size that the caller gave for a `T`.
 pub(crate) fn struct_size<T>(found: u32, name: &'static str) -> Result<(), Fault> {
     if found as usize == size_of::<T>() {

@@ -1,7 +1,7 @@
 //! Result codes: one number space, no number ever used twice.
 //!
 //! 0 ok, 1000 to 1099 the caller, 1100 to 1199 flow (not a failure), 2xxx data and configuration,
-//! 3xxx device and engine, 9xxx internal. Last added: 9002.
+//! 3xxx device and engine, 9xxx internal. Last added: 3009.
 
 use std::ffi::CStr;
 
@@ -74,6 +74,8 @@ pub const ECHOCART_THREAD_FAILED: u32 = 3006;
 pub const ECHOCART_SELF_TEST_FAILED: u32 = 3007;
 /// The operating system refused the CPU set.
 pub const ECHOCART_CPU_SET_REFUSED: u32 = 3008;
+/// Isolation WORKER, and `echocart-worker` is not where it should be. Since ABI 0.2.
+pub const ECHOCART_WORKER_MISSING: u32 = 3009;
 /// A defect in the library. The handle of the call is poisoned.
 pub const ECHOCART_PANIC: u32 = 9001;
 /// An earlier call with this handle ended in ECHOCART_PANIC. Only destroying it is left.
@@ -151,6 +153,7 @@ table! {
     ThreadFailed = ECHOCART_THREAD_FAILED, c"a thread cannot be started";
     SelfTestFailed = ECHOCART_SELF_TEST_FAILED, c"the engine does not give the package's numbers";
     CpuSetRefused = ECHOCART_CPU_SET_REFUSED, c"the CPU set cannot be had";
+    WorkerMissing = ECHOCART_WORKER_MISSING, c"the worker's executable is missing";
     Panic = ECHOCART_PANIC, c"a defect in the library";
     Poisoned = ECHOCART_POISONED, c"the handle is unusable after a defect";
 }

@@ -6,7 +6,8 @@ use echocart_core::golden::GoldenError;
 use echocart_core::package::PackageError;
 use echocart_core::ring::PushError;
 use echocart_core::session::SessionError;
-use echocart_infer::{GateError, LibraryError, OpenError, SelectError};
+use echocart_infer::worker::WorkerError;
+use echocart_infer::{Refused, SelectError};
 use std::borrow::Cow;
 use std::cell::RefCell;
 
@@ -70,44 +71,34 @@ impl From<PackageError> for Fault {
     }
 }
 
-impl From<LibraryError> for Fault {
-    fn from(error: LibraryError) -> Self {
-        let code = match &error {
-            LibraryError::Missing { .. } => Code::LibraryMissing,
-            LibraryError::Unknown { .. } => Code::LibraryUnknown,
-            LibraryError::Another { .. } => Code::LibraryConflict,
-            _ => Code::LibraryFailed,
-        };
-        Self::new(code, one_line(&error.to_string()))
-    }
-}
-
-impl From<OpenError> for Fault {
-    fn from(error: OpenError) -> Self {
-        let code = match &error {
-            OpenError::NoVariant { .. } | OpenError::WrongProvider { .. } => {
-                Code::PackageUnsupported
-            }
-            _ => Code::EngineFailed,
-        };
-        Self::new(code, one_line(&error.to_string()))
-    }
-}
-
 impl From<SelectError> for Fault {
     fn from(error: SelectError) -> Self {
-        let code = match error {
-            SelectError::Library(error) => return error.into(),
-            SelectError::Open(error) => return error.into(),
-            SelectError::NoVariant { .. } => Code::PackageUnsupported,
-            SelectError::Gate(GateError::NotRun { error, .. }) => return (*error).into(),
-            SelectError::Gate(GateError::Wrong { .. }) => Code::SelfTestFailed,
-            SelectError::NotInLibrary { .. } | SelectError::NotApproved { .. } => {
-                Code::LibraryUnknown
-            }
-            _ => Code::EngineFailed,
+        Self::new(code_of(error.kind()), one_line(&error.to_string()))
+    }
+}
+
+impl From<WorkerError> for Fault {
+    fn from(error: WorkerError) -> Self {
+        let code = match &error {
+            WorkerError::Missing { .. } => Code::WorkerMissing,
+            other => code_of(other.kind()),
         };
         Self::new(code, one_line(&error.to_string()))
+    }
+}
+
+fn code_of(kind: Refused) -> Code {
+    match kind {
+        Refused::LibraryMissing => Code::LibraryMissing,
+        Refused::LibraryUnknown => Code::LibraryUnknown,
+        Refused::LibraryConflict => Code::LibraryConflict,
+        Refused::LibraryFailed => Code::LibraryFailed,
+        Refused::PackageUnreadable => Code::PackageUnreadable,
+        Refused::PackageInvalid => Code::PackageInvalid,
+        Refused::PackageUnsupported | Refused::NotProven => Code::PackageUnsupported,
+        Refused::WrongAnswers => Code::SelfTestFailed,
+        Refused::Thread => Code::ThreadFailed,
+        _ => Code::EngineFailed,
     }
 }
 
@@ -166,6 +157,7 @@ pub(crate) fn last() -> Cow<'static, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use echocart_infer::{LibraryError, OpenError};
     use std::io;
     use std::path::PathBuf;
 
@@ -186,12 +178,12 @@ mod tests {
             message: "two\nlines".to_owned(),
             path: PathBuf::from("lib.so"),
         };
-        assert_eq!(code(load), Code::LibraryFailed);
+        assert_eq!(code(SelectError::from(load)), Code::LibraryFailed);
         let variant = OpenError::NoVariant {
             variant: "fp32".to_owned(),
             found: "int8".to_owned(),
             path: PathBuf::from("p"),
         };
-        assert_eq!(code(variant), Code::PackageUnsupported);
+        assert_eq!(code(SelectError::from(variant)), Code::PackageUnsupported);
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::abi::*;
 use crate::codes::Code;
+use crate::copy::append_rows;
 use crate::fault::Fault;
 use crate::intake::Intake;
 use echocart_core::clock::{self, Pace};
@@ -264,13 +265,7 @@ fn copy_rows(pixels: &[u8], meta: &FrameMeta, layout: PixelLayout, buffer: &mut 
     buffer.clear();
     let mut plane = |from: usize, rows: usize| {
         let pixels = pixels.get(from..).unwrap_or_default();
-        if layout.stride_bytes == row {
-            buffer.extend_from_slice(pixels.get(..row * rows).unwrap_or_default());
-            return;
-        }
-        for line in pixels.chunks(layout.stride_bytes).take(rows) {
-            buffer.extend_from_slice(line.get(..row).unwrap_or_default());
-        }
+        append_rows(buffer, pixels, row, layout.stride_bytes, rows);
     };
     plane(0, rows);
     if meta.format == PixelFormat::Nv12 {

@@ -2,10 +2,8 @@
 
 use crate::codes::Code;
 use crate::fault::Fault;
+use crate::sync::{AtomicU8, AtomicU64, FrameProducer, Mutex, Ordering, PoisonError};
 use echocart_core::latency::Histogram;
-use echocart_core::ring::FrameProducer;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 /// How far a session is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

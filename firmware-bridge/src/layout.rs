@@ -67,6 +67,17 @@ pub struct echocart_session_config_t {
     pub log_callback: echocart_log_callback_t,
     /// Handed to `log_callback` untouched.
     pub log_user_data: *mut c_void,
+    /// With isolation WORKER: path of `echocart-worker`, UTF-8. Empty: `engine.worker` of the
+    /// configuration, else the one beside this library. Since ABI 0.2, like all that follows.
+    pub worker_path: *const c_char,
+    /// Bytes of `worker_path`.
+    pub worker_path_bytes: u64,
+    /// Folder for what need not be made at every start, UTF-8: which variants were proven here.
+    /// Only this user may be able to write it and the folders above it; it is made where it is not
+    /// there. Empty: nothing is kept and nothing is written.
+    pub cache_dir: *const c_char,
+    /// Bytes of `cache_dir`.
+    pub cache_dir_bytes: u64,
 }
 
 /// What a session runs. Text is UTF-8, ends with NUL, and is cut where it does not fit.
@@ -250,7 +261,7 @@ pub struct echocart_result_t {
     pub view_label: u32,
     /// Ejection fraction in percent, never clamped; NaN without a value.
     pub lvef_percent: f32,
-    /// Image signal, 0 to 1; NaN: no signal meter exists in this version.
+    /// Image signal, 0 to 1; NaN until an imaging area has been found and measured.
     pub signal_meter: f32,
     /// Lower end of the interval around the EF in percent; NaN unless `lvef_calibration` is INSIDE.
     pub lvef_low_percent: f32,
@@ -264,7 +275,7 @@ pub struct echocart_result_t {
     pub view: echocart_output_t,
     /// Left ventricular ejection fraction.
     pub lvef: echocart_output_t,
-    /// Image signal meter. OFF in this version.
+    /// Image signal meter. OFF until an imaging area has been found and measured.
     pub signal: echocart_output_t,
     /// Probabilities in the order of the labels; NaN without a value.
     pub view_probabilities: [f32; ECHOCART_MAX_LABELS],
@@ -389,6 +400,10 @@ pub struct echocart_self_test_t {
     pub detail: [c_char; ECHOCART_DETAIL_BYTES],
 }
 
+/// Size of the configuration in ABI 0.1.
+pub(crate) const CONFIG_SIZE_0_1: usize =
+    std::mem::offset_of!(echocart_session_config_t, worker_path);
+
 const _: () = {
     assert!(size_of::<echocart_segment_t>() == 80);
     assert!(size_of::<echocart_output_t>() == 360);
@@ -403,6 +418,7 @@ const _: () = {
 
 #[cfg(target_pointer_width = "64")]
 const _: () = {
-    assert!(size_of::<echocart_session_config_t>() == 144);
+    assert!(size_of::<echocart_session_config_t>() == 176);
+    assert!(CONFIG_SIZE_0_1 == 144);
     assert!(size_of::<echocart_frame_t>() == 112);
 };

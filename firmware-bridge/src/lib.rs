@@ -9,6 +9,7 @@ pub mod abi;
 mod boundary;
 mod callback;
 pub mod codes;
+mod copy;
 mod fault;
 mod frames;
 mod intake;
@@ -18,6 +19,9 @@ mod request;
 mod results;
 mod session;
 pub mod shims;
+mod sync;
 mod system;
+#[cfg(any(test, feature = "trial"))]
+pub mod trial;
 
 pub use codes::Code;

@@ -8,12 +8,15 @@ use crate::request::Request;
 use crate::results::{ResultPort, chars};
 use crate::session::{Parts, SessionState, assemble};
 use crate::system;
+use echocart_core::config::Isolation;
 use echocart_core::engine::Engine;
 use echocart_core::golden;
 use echocart_core::package::Package;
-use echocart_infer::{Libraries, OrtEngine, open_configured};
+use echocart_infer::worker::{BackoffRules, WorkerSetup, engine_of, find};
+use echocart_infer::{Libraries, open_proven};
 use std::ops::ControlFlow;
 use std::panic::resume_unwind;
+use std::path::PathBuf;
 use std::thread;
 
 /// Loads what the request names and makes the pipeline.
@@ -27,7 +30,7 @@ pub(crate) fn create(request: Request) -> Result<(SessionState, FramePort, Resul
             package: package.name(),
             signed: package.signed,
             config: request.config,
-            engine: Box::new(engine),
+            engine,
             pace: request.pace,
             allow_demonstration: request.allow_demonstration,
             standing: request.standing,
@@ -48,7 +51,7 @@ pub(crate) fn self_test(request: Request) -> Result<echocart_self_test_t, Fault>
         let (package, mut engine, _) = open(&request)?;
         let variant = engine.info().variant;
         let step = &mut |_: &str| ControlFlow::Continue(());
-        let checks = golden::verify(&package, &variant, &mut engine, step)?;
+        let checks = golden::verify(&package, &variant, engine.as_mut(), step)?;
         let failed: Vec<String> = checks
             .iter()
             .filter(|c| !c.passed())
@@ -88,11 +91,9 @@ fn on_own_thread<T: Send + 'static>(
     spawned.join().unwrap_or_else(|panic| resume_unwind(panic))
 }
 
-fn open(request: &Request) -> Result<(Package, OrtEngine, Option<String>), Fault> {
-    let warning = system::stand_back(&request.standing)?;
-    if let Some(warning) = &warning {
-        request.log.say(ECHOCART_LOG_WARNING, warning);
-    }
+type Opened = (Package, Box<dyn Engine>, Option<String>);
+
+fn open(request: &Request) -> Result<Opened, Fault> {
     let package = Package::open(&request.package_dir, &request.config.package)?;
     let labels = package.manifest.view_labels().len();
     if labels > ECHOCART_MAX_LABELS {
@@ -104,11 +105,50 @@ fn open(request: &Request) -> Result<(Package, OrtEngine, Option<String>), Fault
             ),
         ));
     }
-    system::refuse_other_runtime(&request.library_path)?;
-    let libraries = Libraries::File(&request.library_path);
-    let engine = open_configured(&request.config.engine, libraries, &package)?;
+    // Who watches a worker, and what tells that the worker lives, must run in time: only what
+    // computes stands back.
+    let (engine, warning) = match request.config.engine.isolation {
+        Isolation::InProcess => {
+            let warning = system::stand_back(&request.standing)?;
+            (in_process(request, &package)?, warning)
+        }
+        Isolation::Worker => {
+            let engine = in_worker(request, &package)?;
+            (engine, system::stand_back(&request.standing)?)
+        }
+    };
+    if let Some(warning) = &warning {
+        request.log.say(ECHOCART_LOG_WARNING, warning);
+    }
     if let Some(degraded) = engine.info().degraded {
         request.log.say(ECHOCART_LOG_WARNING, &degraded);
     }
     Ok((package, engine, warning))
+}
+
+fn in_process(request: &Request, package: &Package) -> Result<Box<dyn Engine>, Fault> {
+    system::refuse_other_runtime(&request.library_path)?;
+    let libraries = Libraries::File(&request.library_path);
+    let cache = request.cache_dir.as_deref();
+    let say = &mut |line: &str| request.log.say(ECHOCART_LOG_INFO, line);
+    let (engine, _) = open_proven(&request.config.engine, libraries, package, cache, say)?;
+    Ok(Box::new(engine))
+}
+
+fn in_worker(request: &Request, package: &Package) -> Result<Box<dyn Engine>, Fault> {
+    let given = request.config.engine.worker.as_deref();
+    let setup = WorkerSetup {
+        executable: find(given, &system::beside_this_library())?,
+        engine: request.config.engine.clone(),
+        trust: request.config.package.clone(),
+        library: Some(request.library_path.clone()),
+        root: PathBuf::new(),
+        proofs: request.cache_dir.clone(),
+        notes: Vec::new(),
+        nice: request.standing.nice,
+        cpus: request.standing.cpus(),
+        backoff: BackoffRules::default(),
+    };
+    let say = &mut |line: &str| request.log.say(ECHOCART_LOG_INFO, line);
+    Ok(engine_of(setup, package, true, say)?)
 }

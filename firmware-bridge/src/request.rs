@@ -5,7 +5,7 @@ use crate::callback::Log;
 use crate::codes::Code;
 use crate::fault::Fault;
 use echocart_core::clock::Pace;
-use echocart_core::config::CartConfig;
+use echocart_core::config::{CartConfig, Isolation};
 use std::path::{Path, PathBuf};
 
 /// How much the session's threads stand back for others.
@@ -17,11 +17,24 @@ pub(crate) struct Standing {
     pub cpu_set: [u64; ECHOCART_CPU_SET_WORDS],
 }
 
+impl Standing {
+    /// The CPUs of the set; none for those of the creating thread.
+    pub fn cpus(&self) -> Vec<usize> {
+        let bit = |cpu: &usize| {
+            let word = self.cpu_set.get(cpu / 64).copied().unwrap_or(0);
+            word >> (cpu % 64) & 1 == 1
+        };
+        (0..ECHOCART_CPU_SET_WORDS * 64).filter(bit).collect()
+    }
+}
+
 /// A configuration of the caller's, with its texts copied.
 #[derive(Debug)]
 pub(crate) struct Request {
     pub package_dir: PathBuf,
     pub library_path: PathBuf,
+    /// Folder of the proofs, if they are kept.
+    pub cache_dir: Option<PathBuf>,
     pub config: CartConfig,
     pub pace: Pace,
     pub allow_demonstration: bool,
@@ -37,6 +50,8 @@ impl Request {
         package_dir: String,
         library_path: String,
         config_toml: String,
+        worker_path: String,
+        cache_dir: String,
     ) -> Result<Self, Fault> {
         let pace = match c.pace {
             ECHOCART_PACE_REAL => Pace::Real,
@@ -48,20 +63,15 @@ impl Request {
             1 => true,
             other => return Err(Fault::bad("allow_demonstration", "0 or 1", other)),
         };
-        match c.isolation {
-            ECHOCART_ISOLATION_DEFAULT | ECHOCART_ISOLATION_IN_PROCESS => {}
-            ECHOCART_ISOLATION_WORKER => {
-                return Err(Fault::new(
-                    Code::Unsupported,
-                    "expected DEFAULT (0) or IN_PROCESS (2) in this version, found WORKER (1): \
-                     isolation",
-                ));
-            }
+        let isolation = match c.isolation {
+            ECHOCART_ISOLATION_DEFAULT => None,
+            ECHOCART_ISOLATION_WORKER => Some(Isolation::Worker),
+            ECHOCART_ISOLATION_IN_PROCESS => Some(Isolation::InProcess),
             unknown => {
                 let expected = "one of ECHOCART_ISOLATION_*";
                 return Err(Fault::bad("isolation", expected, unknown));
             }
-        }
+        };
         let nice = match c.priority {
             ECHOCART_PRIORITY_LOWEST => Some(19),
             ECHOCART_PRIORITY_LOW => Some(10),
@@ -105,6 +115,12 @@ impl Request {
         if c.threads > 0 {
             config.engine.intra_op_threads = c.threads as usize;
         }
+        if let Some(isolation) = isolation {
+            config.engine.isolation = isolation;
+        }
+        if !worker_path.is_empty() {
+            config.engine.worker = Some(worker_path.into());
+        }
         let most = config.pipeline.max_frame_bytes;
         let reserve = usize::try_from(c.reserve_frame_bytes).unwrap_or(usize::MAX);
         if reserve > most {
@@ -117,6 +133,7 @@ impl Request {
         Ok(Self {
             package_dir: package_dir.into(),
             library_path: library_path.into(),
+            cache_dir: (!cache_dir.is_empty()).then(|| cache_dir.into()),
             config,
             pace,
             allow_demonstration,

@@ -11,8 +11,8 @@ use crate::results::{Reader, ResultPort, chars, counters};
 use crate::system;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use echocart_core::clock::Pace;
-use echocart_core::config::CartConfig;
-use echocart_core::engine::{Engine, EngineError, EngineInfo};
+use echocart_core::config::{CartConfig, Isolation};
+use echocart_core::engine::{Engine, EngineError, EngineInfo, EngineWatch, Standing as Seat};
 use echocart_core::events::{Counters, Event};
 use echocart_core::exam::NewestExam;
 use echocart_core::latency::{Histogram, Latencies};
@@ -20,6 +20,7 @@ use echocart_core::manifest::{Calibration, Manifest, Trained};
 use echocart_core::ring::PoolSize;
 use echocart_core::session::{Session, SessionSetup};
 use echocart_core::signature::Signed;
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,6 +34,10 @@ pub(crate) struct SessionState {
     events: Receiver<Event>,
     results_dropped: Arc<AtomicU64>,
     info: echocart_session_info_t,
+    watch: Option<Arc<dyn EngineWatch>>,
+    /// What each variant is calibrated on, in words.
+    calibrations: BTreeMap<String, String>,
+    warning: Option<String>,
     counters: Counters,
     latencies: Arc<Latencies>,
     newest_exam: NewestExam,
@@ -67,6 +72,14 @@ impl Watched {
 impl Engine for Watched {
     fn info(&self) -> EngineInfo {
         self.engine.info()
+    }
+
+    fn watch(&self) -> Option<Arc<dyn EngineWatch>> {
+        self.engine.watch()
+    }
+
+    fn generation(&self) -> u64 {
+        self.engine.generation()
     }
 
     fn slots(&self) -> usize {
@@ -120,6 +133,10 @@ pub(crate) struct Parts {
 /// Makes the pipeline over an engine; no frame is let in yet.
 pub(crate) fn assemble(parts: Parts) -> Result<(SessionState, FramePort, ResultPort), Fault> {
     let info = info(&parts);
+    let watch = parts.engine.watch();
+    let words = |(name, c): (&String, &Calibration)| (name.clone(), c.words());
+    let calibrations = parts.manifest.calibration.iter().map(words).collect();
+    let warning = parts.warning.clone();
     let Parts {
         manifest,
         package,
@@ -171,6 +188,9 @@ pub(crate) fn assemble(parts: Parts) -> Result<(SessionState, FramePort, ResultP
         events,
         results_dropped,
         info,
+        watch,
+        calibrations,
+        warning,
         counters: Counters::default(),
         newest_exam,
         pool,
@@ -185,6 +205,15 @@ pub(crate) fn assemble(parts: Parts) -> Result<(SessionState, FramePort, ResultP
 
 impl SessionState {
     pub fn info(&mut self) -> echocart_session_info_t {
+        match self.watch.as_ref().map(|watch| watch.standing()) {
+            Some(Seat::Serving(engine)) => {
+                let calibration = self.calibrations.get(&engine.variant);
+                let calibration = calibration.map_or("none", String::as_str);
+                describe(&mut self.info, &engine, calibration, self.warning.as_ref());
+            }
+            Some(Seat::Down(why) | Seat::WarmingUp(why)) => self.info.degraded = chars(&why),
+            None => {}
+        }
         self.info
     }
 
@@ -305,11 +334,7 @@ fn info(parts: &Parts) -> echocart_session_info_t {
     let (manifest, engine) = (&parts.manifest, parts.engine.info());
     let calibration = manifest.calibration.get(&engine.variant);
     let calibration = calibration.map_or_else(|| "none".to_owned(), Calibration::words);
-    let degraded: Vec<&str> = [&engine.degraded, &parts.warning]
-        .into_iter()
-        .filter_map(Option::as_deref)
-        .collect();
-    echocart_session_info_t {
+    let mut info = echocart_session_info_t {
         struct_size: size_of::<echocart_session_info_t>() as u32,
         trained: match manifest.card.trained {
             Trained::Untrained => ECHOCART_TRAINED_NOTHING,
@@ -321,20 +346,44 @@ fn info(parts: &Parts) -> echocart_session_info_t {
         package: chars(&parts.package),
         card: chars(&manifest.card.title),
         model: chars(&manifest.encoder.words()),
-        provider: chars(&engine.provider),
-        library: chars(&engine.library),
+        provider: chars(""),
+        library: chars(""),
         config: chars(&parts.config.hash12()),
         version: chars(env!("CARGO_PKG_VERSION")),
-        variant: chars(&engine.variant),
-        calibration: chars(&calibration),
-        degraded: chars(&degraded.join("; ")),
-        isolation: ECHOCART_ISOLATION_IN_PROCESS,
+        variant: chars(""),
+        calibration: chars(""),
+        degraded: chars(""),
+        isolation: match parts.config.engine.isolation {
+            Isolation::Worker => ECHOCART_ISOLATION_WORKER,
+            Isolation::InProcess => ECHOCART_ISOLATION_IN_PROCESS,
+        },
         threads: parts.config.engine.intra_op_threads as u32,
         clip_frames: manifest.encoder.frames as u32,
         sampling_hz: manifest.sampling.rate_hz as f32,
         min_fps: manifest.limits.min_fps as f32,
         max_fps: manifest.limits.max_fps as f32,
-    }
+    };
+    describe(&mut info, &engine, &calibration, parts.warning.as_ref());
+    info
+}
+
+/// Fills in what the engine says of itself.
+fn describe(
+    info: &mut echocart_session_info_t,
+    engine: &EngineInfo,
+    calibration: &str,
+    warning: Option<&String>,
+) {
+    let degraded: Vec<&str> = [engine.degraded.as_ref(), warning]
+        .into_iter()
+        .flatten()
+        .map(String::as_str)
+        .collect();
+    info.provider = chars(&engine.provider);
+    info.library = chars(&engine.library);
+    info.variant = chars(&engine.variant);
+    info.calibration = chars(calibration);
+    info.degraded = chars(&degraded.join("; "));
 }
 
 #[cfg(test)]

@@ -14,6 +14,17 @@ use std::path::{Path, PathBuf};
 pub(crate) fn stand_back(standing: &Standing) -> Result<Option<String>, Fault> {
     let mut warning = None;
     if let Some(nice) = standing.nice {
+        // A host may call from a real-time thread, whose policy every new thread would have.
+        let ordinary = libc::sched_param { sched_priority: 0 };
+        // SAFETY: the parameters live for the call; 0 is the calling thread.
+        let refused =
+            unsafe { libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const ordinary) };
+        if refused != 0 {
+            let error = std::io::Error::last_os_error();
+            warning = Some(format!(
+                "scheduling: the ordinary policy was refused: {error}"
+            ));
+        }
         // SAFETY: takes numbers only; 0 is the calling thread.
         let refused = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) } != 0;
         if refused {
@@ -58,6 +69,27 @@ pub(crate) fn stand_back(standing: &Standing) -> Result<Option<String>, Fault> {
     }
     let asked = standing.nice.is_some();
     Ok(asked.then(|| "priority: not lowered on this system".to_owned()))
+}
+
+/// The folder of the file that this code was loaded from: the library, or the program it is linked
+/// into.
+pub(crate) fn beside_this_library() -> Vec<PathBuf> {
+    let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let here = beside_this_library as fn() -> Vec<PathBuf> as usize;
+    let file = mapped_at(&maps, here);
+    let folder = file.and_then(|file| file.parent().map(Path::to_owned));
+    folder.into_iter().collect()
+}
+
+/// The file mapped at an address.
+fn mapped_at(maps: &str, address: usize) -> Option<PathBuf> {
+    maps.lines().find_map(|line| {
+        let (from, to) = line.split_once(' ')?.0.split_once('-')?;
+        let bound = |text| usize::from_str_radix(text, 16).ok();
+        let inside = (bound(from)?..bound(to)?).contains(&address);
+        let path = line.get(line.find('/')?..)?;
+        inside.then(|| PathBuf::from(path.trim_end_matches(" (deleted)")))
+    })
 }
 
 /// Resident bytes of the process, 0 where nobody tells.
@@ -141,6 +173,41 @@ fn digits(text: &[u8]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_thread_of_another_policy_becomes_an_ordinary_one_at_the_lowest_priority() {
+        let standing = Standing {
+            nice: Some(19),
+            cpu_set: [0; ECHOCART_CPU_SET_WORDS],
+        };
+        let thread = std::thread::spawn(move || {
+            let none = libc::sched_param { sched_priority: 0 };
+            // SAFETY: numbers, parameters that live for the call, and 0 for this thread.
+            unsafe {
+                assert_eq!(
+                    libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const none),
+                    0
+                );
+                assert_eq!(stand_back(&standing).unwrap(), None);
+                let nice = libc::getpriority(libc::PRIO_PROCESS, 0);
+                (libc::sched_getscheduler(0), nice)
+            }
+        });
+        assert_eq!(thread.join().unwrap(), (libc::SCHED_OTHER, 19));
+    }
+
+    #[test]
+    fn an_address_lies_in_the_file_that_is_mapped_there() {
+        let maps = "1000-2000 r--p 00000000 08:01 7 /opt/a b/libechocart.so.0.1.0\n\
+                    2000-3000 rw-p 00000000 00:00 0\n";
+        let expected = Some(PathBuf::from("/opt/a b/libechocart.so.0.1.0"));
+        assert_eq!(mapped_at(maps, 0x1fff), expected);
+        assert_eq!(mapped_at(maps, 0x2000), None);
+        let own = std::env::current_exe().unwrap();
+        let folder = fs::canonicalize(own.parent().unwrap()).unwrap();
+        assert_eq!(beside_this_library(), [folder]);
+    }
 
     #[test]
     fn another_runtime_is_found_among_the_mapped_files_and_ours_is_not() {

@@ -102,6 +102,12 @@ struct config {
     std::string_view package_dir;
     std::string_view library_path;
     std::string_view config_toml;
+    /// Path of `echocart-worker`; empty: the one beside the library.
+    std::string_view worker_path;
+    /// Folder for what need not be made at every start; empty: nothing is kept.
+    std::string_view cache_dir;
+    /// One of `ECHOCART_ISOLATION_*`.
+    std::uint32_t isolation = ECHOCART_ISOLATION_DEFAULT;
     std::uint32_t pace = ECHOCART_PACE_REAL;
     bool allow_demonstration = false;
 
@@ -119,6 +125,11 @@ struct config {
         c.library_path_bytes = library_path.size();
         c.config_toml = config_toml.data();
         c.config_toml_bytes = config_toml.size();
+        c.worker_path = worker_path.data();
+        c.worker_path_bytes = worker_path.size();
+        c.cache_dir = cache_dir.data();
+        c.cache_dir_bytes = cache_dir.size();
+        c.isolation = isolation;
         return c;
     }
 };

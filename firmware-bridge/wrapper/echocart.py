@@ -176,12 +176,14 @@ class Session:
 
     def __init__(self, package_dir, library_path, config_toml="", **fields):
         self._handles = [ctypes.c_void_p() for _ in range(3)]
-        config = make("session_config", abi_version=C.ABI_VERSION, **fields)
         texts = {
             "package_dir": package_dir,
             "library_path": library_path,
             "config_toml": config_toml,
         }
+        for field in ("worker_path", "cache_dir"):
+            texts[field] = fields.pop(field, "")
+        config = make("session_config", abi_version=C.ABI_VERSION, **fields)
         for field, text in texts.items():
             encoded = os.fspath(text).encode()
             setattr(config, field, encoded)

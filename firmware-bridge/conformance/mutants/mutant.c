@@ -4,11 +4,8 @@
  *
  * mutants.txt lists every name with the rule that must notice it. */
 
-#define _GNU_SOURCE
+#include "mutant.h"
 
-#include "echocart.h"
-
-#include <dlfcn.h>
 #include <math.h>
 #include <pthread.h>
 #include <signal.h>
@@ -18,69 +15,6 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
-
-static int is(const char *name)
-{
-    const char *wanted = getenv("ECHOCART_MUTANT");
-    return wanted != NULL && strcmp(wanted, name) == 0;
-}
-
-#define REAL(name, ...)                                                                            \
-    static uint32_t (*real)(__VA_ARGS__);                                                          \
-    if (real == NULL) {                                                                            \
-        *(void **)&real = dlsym(RTLD_NEXT, name);                                                  \
-    }
-
-static void *idle(void *unused)
-{
-    (void)unused;
-    for (;;) {
-        pause();
-    }
-    return NULL;
-}
-
-static void nap_micros(long micros)
-{
-    struct timespec wait = {0, micros * 1000};
-    nanosleep(&wait, NULL);
-}
-
-static void allocate(void)
-{
-    void *volatile block = malloc(64);
-    free(block);
-}
-
-/* What a session must not do to its process. */
-static void disturb(void)
-{
-    pthread_t thread;
-    if (is("leaves_thread") && pthread_create(&thread, NULL, idle, NULL) == 0) {
-        pthread_detach(thread);
-    }
-    if (is("installs_signal")) {
-        signal(SIGUSR1, SIG_IGN);
-    }
-    if (is("sets_environment")) {
-        setenv("ECHOCART_WAS_HERE", "1", 1);
-    }
-    if (is("opens_socket")) {
-        close(socket(AF_UNIX, SOCK_STREAM, 0));
-    }
-    if (is("prints")) {
-        fputs("hello from the library\n", stderr);
-    }
-    if (is("leaves_file")) {
-        (void)!dup(1);
-    }
-    if (is("exits")) {
-        exit(0);
-    }
-    if (is("crashes")) {
-        raise(SIGSEGV);
-    }
-}
 
 uint32_t echocart_clock_now(int64_t *out)
 {
@@ -141,6 +75,9 @@ uint32_t echocart_session_create(const echocart_session_config_t *config,
         return real(config, session, frames, results);
     }
     if (config->struct_size != sizeof other) {
+        if (is("earlier_size_refused")) {
+            return ECHOCART_BAD_STRUCT_SIZE;
+        }
         if (!is("config_size_ignored")) {
             return real(config, session, frames, results);
         }
@@ -155,9 +92,16 @@ uint32_t echocart_session_create(const echocart_session_config_t *config,
     if (is("pace_ignored") && other.pace > 1) {
         other.pace = ECHOCART_PACE_MAX;
     }
+    if (is("isolation_ignored") && other.isolation == ECHOCART_ISOLATION_WORKER) {
+        other.isolation = ECHOCART_ISOLATION_IN_PROCESS;
+    }
     if (is("demonstrations_shown")) {
         other.allow_demonstration = 1;
     }
+    if (is("priority_kept")) {
+        other.priority = ECHOCART_PRIORITY_INHERIT;
+    }
+    remember_package(other.package_dir, other.package_dir_bytes);
     if (is("future_taken")) {
         other.pace = ECHOCART_PACE_MAX;
     }
@@ -182,6 +126,9 @@ uint32_t echocart_session_create(const echocart_session_config_t *config,
     }
     if (is("wrong_library_code") && code == ECHOCART_LIBRARY_CONFLICT) {
         code = ECHOCART_LIBRARY_FAILED;
+    }
+    if (is("wrong_worker_code") && code == ECHOCART_WORKER_MISSING) {
+        code = ECHOCART_ENGINE_FAILED;
     }
     if (is("wrong_thread_code") && code == ECHOCART_THREAD_FAILED) {
         code = ECHOCART_ENGINE_FAILED;
@@ -474,6 +421,9 @@ uint32_t echocart_result_poll(echocart_result_port_t *port, uint32_t bytes,
     if (code != ECHOCART_OK) {
         return code;
     }
+    if (is("needs_package") && out->kind == ECHOCART_RESULT_ESTIMATE && package_is_gone()) {
+        out->raw_view_count = 0;
+    }
     if (is("counts_wrong") && out->kind == ECHOCART_RESULT_SUMMARY) {
         out->counters.captured += 1;
     }
@@ -492,6 +442,9 @@ uint32_t echocart_result_poll(echocart_result_port_t *port, uint32_t bytes,
     }
     if (is("numbers_vary") && out->kind == ECHOCART_RESULT_ESTIMATE) {
         out->raw_view[0] += (float)(estimates += 1);
+    }
+    if (is("engine_down_hidden") && out->state == ECHOCART_STATE_ENGINE_DOWN) {
+        out->state = ECHOCART_STATE_COUNTERS;
     }
     if (is("clip_numbers_skip") && out->kind == ECHOCART_RESULT_ESTIMATE) {
         out->clip *= 2;

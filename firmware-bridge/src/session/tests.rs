@@ -1,113 +1,13 @@
 use super::*;
+use crate::trial;
 use echocart_core::clock;
-
-struct Fixed;
-
-impl Engine for Fixed {
-    fn info(&self) -> EngineInfo {
-        EngineInfo {
-            provider: "FIXED".to_owned(),
-            library: "none".to_owned(),
-            ..EngineInfo::default()
-        }
-    }
-
-    fn slots(&self) -> usize {
-        4
-    }
-
-    fn encode(&mut self, _: &[Arc<Vec<f32>>], _: usize) -> Result<(), EngineError> {
-        Ok(())
-    }
-
-    fn encode_kept(&mut self, _: &[f32], _: &[usize], _: usize) -> Result<(), EngineError> {
-        Ok(())
-    }
-
-    fn multi_view_head(
-        &mut self,
-        _: &str,
-        _: &[usize],
-        _: &[usize],
-        out: &mut Vec<f32>,
-    ) -> Result<(), EngineError> {
-        *out = vec![0.0];
-        Ok(())
-    }
-
-    fn head(&mut self, _: &str, _: &[usize], out: &mut Vec<f32>) -> Result<(), EngineError> {
-        *out = vec![0.5, 2.5];
-        Ok(())
-    }
-
-    fn tokens(&mut self, _: usize, _: &mut Vec<f32>) -> Result<(), EngineError> {
-        Ok(())
-    }
-}
-
-const MANIFEST: &str = r#"
-    format = 2
-    min_version = "0.1.0"
-    id = "fixed"
-    card = { title = "Fixed", text = "", trained = "TRAINED" }
-    checkpoint = { source = "none", sha256 = "", key = "target_encoder" }
-    sampling = { rate_hz = 8.0, hop_slots = 2, max_skew_millis = 60.0 }
-    view = { threshold = 0.5 }
-    limits = { population = "none", min_fps = 8.0, max_fps = 60.0 }
-    variants = {}
-    golden = {}
-    calibration = {}
-    files = {}
-    [encoder]
-    family = "vjepa2"
-    dim = 8
-    depth = 1
-    heads = 1
-    mlp_ratio = 4.0
-    frames = 4
-    height_px = 16
-    width_px = 16
-    tubelet_frames = 2
-    patch_px = 16
-    channels = 3
-    [preprocess]
-    steps = [{ op = "squash", width_px = 16, height_px = 16 }]
-    mean = [0.5, 0.5, 0.5]
-    std = [0.5, 0.5, 0.5]
-    orientation = "any"
-    mask = { kind = "none" }
-    [heads.view]
-    segments = 1
-    probe = "attentive"
-    heads = 1
-    depth = 1
-    classifier_index = 0
-    classifier_choice = "only"
-    output = { kind = "classification", labels = ["A2C", "A4C"] }
-"#;
 
 fn running(
     trained: &str,
     pace: Pace,
     allow_demonstration: bool,
 ) -> (SessionState, FramePort, ResultPort) {
-    let (mut session, frames, results) = assemble(Parts {
-        manifest: toml::from_str(&MANIFEST.replace("TRAINED", trained)).unwrap(),
-        package: "fixed@0".to_owned(),
-        signed: Signed::No,
-        config: CartConfig::demo().unwrap(),
-        engine: Box::new(Fixed),
-        pace,
-        allow_demonstration,
-        standing: Standing {
-            nice: None,
-            cpu_set: [0; ECHOCART_CPU_SET_WORDS],
-        },
-        reserve_frame_bytes: 0,
-        log: Log::new(None, std::ptr::null_mut(), 0),
-        warning: None,
-    })
-    .unwrap();
+    let (mut session, frames, results) = trial::parts(trained, pace, allow_demonstration);
     session.start().unwrap();
     (session, frames, results)
 }

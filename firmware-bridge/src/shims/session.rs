@@ -12,6 +12,7 @@ use crate::abi::{
 use crate::boundary::{self, Out, enter, with};
 use crate::codes::Code;
 use crate::fault::Fault;
+use crate::layout::CONFIG_SIZE_0_1;
 use crate::load;
 use crate::request::Request;
 use crate::session::SessionState;
@@ -27,9 +28,10 @@ use std::time::Duration;
 /// - `config`: borrowed for the call, as is all text in it.
 ///
 /// ECHOCART_SELF_TEST_FAILED: the engine does not give the package's golden answers here.
+/// ECHOCART_WORKER_MISSING: with isolation WORKER there is no `echocart-worker`.
 ///
 /// Timing: blocks; reads and hashes every file of the package, builds the graphs, and runs them on
-/// the package's golden clips.
+/// the package's golden clips, unless `cache_dir` knows that they were proven here.
 ///
 /// # Safety
 /// Every pointer is NULL or points to what the header says.
@@ -98,7 +100,7 @@ unsafe fn request(config: *const echocart_session_config_t) -> Result<Request, F
     // SAFETY: the caller's promise, here and for the texts below.
     let config = unsafe {
         check_version(boundary::abi_version(config, "config")?)?;
-        boundary::structure(config, "config")?
+        boundary::grown(config, CONFIG_SIZE_0_1, "config")?
     };
     let text = |pointer, bytes, name| {
         // SAFETY: as above.
@@ -113,6 +115,8 @@ unsafe fn request(config: *const echocart_session_config_t) -> Result<Request, F
             "library_path",
         )?,
         text(config.config_toml, config.config_toml_bytes, "config_toml")?,
+        text(config.worker_path, config.worker_path_bytes, "worker_path")?,
+        text(config.cache_dir, config.cache_dir_bytes, "cache_dir")?,
     )
 }
 

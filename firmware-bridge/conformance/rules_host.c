@@ -1,0 +1,259 @@
+/* What a host may do around a session: fork, unload, take the package away, run in real time. */
+
+#define _GNU_SOURCE
+
+#include "kit.h"
+
+#include <dirent.h>
+#include <link.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define WIDTH 128
+#define HEIGHT 96
+#define FRAME_NANOS 33333333
+
+static int estimates;
+
+static void count_estimate(const echocart_result_t *result)
+{
+    estimates += result->kind == ECHOCART_RESULT_ESTIMATE && result->raw_view_count > 0;
+}
+
+static int push_frames(handles_t *handles, int first, int end)
+{
+    static uint8_t pixels[WIDTH * HEIGHT];
+    for (int at = first; at < end; at += 1) {
+        echocart_frame_t frame;
+        memset(&frame, 0, sizeof frame);
+        frame.struct_size = sizeof frame;
+        frame.format = ECHOCART_PIXEL_GRAY8;
+        frame.width_px = WIDTH;
+        frame.height_px = HEIGHT;
+        frame.row_stride_bytes = WIDTH;
+        frame.pixels = pixels;
+        frame.pixel_bytes = sizeof pixels;
+        frame.capture_nanos = (int64_t)at * FRAME_NANOS;
+        for (size_t byte = 0; byte < sizeof pixels; byte += 1) {
+            pixels[byte] = (uint8_t)((byte + (size_t)at) * 2654435761u >> 13);
+        }
+        if (EXPECT(ECHOCART_OK, push_patiently(handles, &frame)) != ECHOCART_OK) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static void child(const char *program)
+{
+    int status = -1;
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (program != NULL) {
+            execl(program, program, (char *)NULL);
+        }
+        _exit(program == NULL ? 0 : 2);
+    }
+    CHECK(pid > 0 && waitpid(pid, &status, 0) == pid);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static void forks(void)
+{
+    echocart_session_config_t config = plain_config();
+    handles_t handles;
+    if (!CREATE(&config, &handles)) {
+        return;
+    }
+    estimates = 0;
+    if (push_frames(&handles, 0, 60)) {
+        child(NULL);
+        child("/bin/true");
+        push_frames(&handles, 60, 120);
+        wait_source_ended(&handles, count_estimate);
+        CHECK(estimates > 3);
+    }
+    destroy(&handles);
+}
+
+typedef struct {
+    int found;
+    int stays;
+} unload_t;
+
+static int look(struct dl_phdr_info *library, size_t bytes, void *data)
+{
+    unload_t *unload = (unload_t *)data;
+    (void)bytes;
+    if (library->dlpi_name == NULL || strstr(library->dlpi_name, "libechocart") == NULL) {
+        return 0;
+    }
+    unload->found += 1;
+    for (int at = 0; at < library->dlpi_phnum; at += 1) {
+        const ElfW(Phdr) *part = &library->dlpi_phdr[at];
+        const ElfW(Dyn) *entry = (const ElfW(Dyn) *)(library->dlpi_addr + part->p_vaddr);
+        while (part->p_type == PT_DYNAMIC && entry->d_tag != DT_NULL) {
+            unload->stays |= entry->d_tag == DT_FLAGS_1 && (entry->d_un.d_val & DF_1_NODELETE) != 0;
+            entry += 1;
+        }
+    }
+    return 0;
+}
+
+static void stays_loaded(void)
+{
+    unload_t unload = {0, 0};
+    dl_iterate_phdr(look, &unload);
+    if (unload.found == 0) {
+        kit_note("the library is linked statically: nothing to unload");
+        return;
+    }
+    CHECK(unload.stays);
+}
+
+static void no_files(void)
+{
+    echocart_session_config_t config = plain_config();
+    handles_t handles;
+    int before = watched_writes();
+    if (!CREATE(&config, &handles)) {
+        return;
+    }
+    push_frames(&handles, 0, 70);
+    destroy(&handles);
+    if (watched_writes() != before) {
+        kit_fail(__LINE__, "%d files were opened to be written, the last %s",
+                 watched_writes() - before, watched_written());
+    }
+}
+
+/* Reads a thread's name, nice value and scheduling policy. */
+static int read_thread(const char *id, char *name, size_t bytes, int *nice, int *policy)
+{
+    char path[64];
+    char line[512];
+    FILE *file;
+    char *end;
+    int fields[39] = {0};
+
+    snprintf(path, sizeof path, "/proc/self/task/%.20s/stat", id);
+    file = fopen(path, "r");
+    if (file == NULL || fgets(line, sizeof line, file) == NULL) {
+        if (file != NULL) {
+            fclose(file);
+        }
+        return 0;
+    }
+    fclose(file);
+    end = strrchr(line, ')');
+    if (end == NULL) {
+        return 0;
+    }
+    *end = 0;
+    snprintf(name, bytes, "%s", strchr(line, '(') + 1);
+    end = strtok(end + 2, " ");
+    for (int at = 0; at < 39 && end != NULL; at += 1) {
+        fields[at] = atoi(end);
+        end = strtok(NULL, " ");
+    }
+    *nice = fields[16];
+    *policy = fields[38];
+    return 1;
+}
+
+/* The creating thread has another policy, as the thread of a scanner's images has. The keeper of a
+ * worker has it too: it must run in time. */
+static void lowest(void)
+{
+    struct sched_param none = {0};
+    echocart_session_config_t config = plain_config();
+    handles_t handles;
+    DIR *tasks;
+    struct dirent *task;
+    int seen = 0;
+
+    CHECK(sched_setscheduler(0, SCHED_BATCH, &none) == 0);
+    if (!CREATE(&config, &handles)) {
+        return;
+    }
+    tasks = opendir("/proc/self/task");
+    while (tasks != NULL && (task = readdir(tasks)) != NULL) {
+        char name[32];
+        int nice = 0;
+        int policy = 0;
+        if (task->d_name[0] == '.' || atoi(task->d_name) == (int)getpid()
+            || !read_thread(task->d_name, name, sizeof name, &nice, &policy)
+            || strcmp(name, "echocart-keeper") == 0) {
+            continue;
+        }
+        seen += strncmp(name, "echocart-", 9) == 0;
+        if (nice != 19 || policy != SCHED_OTHER) {
+            kit_fail(__LINE__, "thread %s: expected nice 19 and policy %d, found %d and %d", name,
+                     SCHED_OTHER, nice, policy);
+        }
+    }
+    if (tasks != NULL) {
+        closedir(tasks);
+    }
+    CHECK(seen >= 2);
+    destroy(&handles);
+}
+
+static int64_t processor_nanos(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+static void quiet(void)
+{
+    echocart_session_config_t config = plain_config();
+    handles_t handles;
+    int64_t used;
+    config.pace = ECHOCART_PACE_REAL;
+    if (!CREATE(&config, &handles)) {
+        return;
+    }
+    used = processor_nanos();
+    nap_millis(2000);
+    used = processor_nanos() - used;
+    kit_note("2 s without a frame took %" PRId64 " us of processor time", used / 1000);
+    if (used > 100000000) {
+        kit_fail(__LINE__, "something spins: %" PRId64 " ms of processor time in 2 s", used / 1000000);
+    }
+    destroy(&handles);
+}
+
+static void package_removed(void)
+{
+    echocart_session_config_t config = config_of(copy_package("removed"), kit.library);
+    handles_t handles;
+    if (!CREATE(&config, &handles)) {
+        return;
+    }
+    estimates = 0;
+    if (push_frames(&handles, 0, 60)) {
+        remove_scratch();
+        push_frames(&handles, 60, 120);
+        wait_source_ended(&handles, count_estimate);
+        CHECK(estimates > 3);
+    }
+    destroy(&handles);
+}
+
+const rule_t host_rules[] = {
+    {"process.fork", "a fork, with exec or without, disturbs neither the session nor the child", forks},
+    {"process.unload", "dlclose does not unload the library", stays_loaded},
+    {"process.files", "no file is written", no_files},
+    {"session.lowest", "threads have the lowest priority, whatever the creating thread has", lowest},
+    {"session.quiet", "a session without frames lets the processor sleep", quiet},
+    {"session.package_removed", "a package that goes away while a session runs changes nothing",
+     package_removed},
+    {NULL, NULL, NULL},
+};

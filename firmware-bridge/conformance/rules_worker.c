@@ -1,0 +1,155 @@
+/* The process that inference runs in: where it is found, and what its end does. */
+
+#define _POSIX_C_SOURCE 200809L
+
+#include "kit.h"
+
+#include <signal.h>
+#include <string.h>
+
+/* Size of the configuration in ABI 0.1. */
+#define CONFIG_BYTES_0_1 offsetof(echocart_session_config_t, worker_path)
+
+static void missing(void)
+{
+    char path[KIT_PATH_BYTES];
+    echocart_session_config_t config = plain_config();
+    handles_t handles;
+
+    strncpy(path, scratch("no-worker"), sizeof path - 1);
+    path[sizeof path - 1] = 0;
+    config.isolation = ECHOCART_ISOLATION_WORKER;
+    config.worker_path = path;
+    config.worker_path_bytes = strlen(path);
+    EXPECT(ECHOCART_WORKER_MISSING, create(&config, &handles));
+    CHECK(error_says("no-worker") && handles.session == NULL);
+    config.isolation = 3;
+    EXPECT(ECHOCART_BAD_ARGUMENT, create(&config, &handles));
+}
+
+static void isolations(void)
+{
+    static const uint32_t BOTH[] = {ECHOCART_ISOLATION_WORKER, ECHOCART_ISOLATION_IN_PROCESS};
+    echocart_session_config_t config = plain_config();
+    echocart_session_info_t info;
+    handles_t handles;
+
+    for (size_t at = 0; at < sizeof BOTH / sizeof *BOTH; at += 1) {
+        config.isolation = BOTH[at];
+        if (!CREATE(&config, &handles)) {
+            return;
+        }
+        EXPECT(ECHOCART_OK, echocart_session_info(handles.session, sizeof info, &info));
+        CHECK(info.isolation == BOTH[at]);
+        CHECK((child_process() != 0) == (BOTH[at] == ECHOCART_ISOLATION_WORKER));
+        destroy(&handles);
+        CHECK(child_process() == 0);
+    }
+}
+
+static void earlier_size(void)
+{
+    echocart_session_config_t config = plain_config();
+    handles_t handles;
+
+    config.struct_size = CONFIG_BYTES_0_1;
+    config.abi_version = ECHOCART_ABI_MAJOR << 16 | 1;
+    /* What the earlier struct had not must not be read. */
+    memset((char *)&config + CONFIG_BYTES_0_1, 0x5a, sizeof config - CONFIG_BYTES_0_1);
+    if (CREATE(&config, &handles)) {
+        destroy(&handles);
+    }
+}
+
+/* One frame in real pace, then the results so far; tells what they say of the engine. */
+typedef struct {
+    int down;
+    int withheld;
+    int ready;
+    int values_while_down;
+    int numbers;
+} seen_t;
+
+static void a_frame(handles_t *handles, int number, seen_t *seen)
+{
+    static uint8_t pixels[128 * 96];
+    echocart_frame_t frame;
+    echocart_result_t result;
+
+    memset(&frame, 0, sizeof frame);
+    frame.struct_size = sizeof frame;
+    frame.format = ECHOCART_PIXEL_GRAY8;
+    frame.width_px = 128;
+    frame.height_px = 96;
+    frame.row_stride_bytes = 128;
+    frame.pixels = pixels;
+    frame.pixel_bytes = sizeof pixels;
+    /* No two pictures are alike: one that comes again is a stored loop. */
+    uint64_t noise = (uint64_t)(number + 1) * UINT64_C(0x9E3779B97F4A7C15) | 1;
+    for (size_t at = 0; at < sizeof pixels; at += 1) {
+        noise ^= noise << 13;
+        noise ^= noise >> 7;
+        noise ^= noise << 17;
+        pixels[at] = (uint8_t)(noise >> 24);
+    }
+    frame.capture_nanos = now_nanos();
+    kit_seen(push(handles, &frame));
+    while (poll_result(handles, &result) == ECHOCART_OK) {
+        int estimate = result.kind == ECHOCART_RESULT_ESTIMATE;
+        int state = result.kind == ECHOCART_RESULT_STATE;
+        seen->down += state && result.state == ECHOCART_STATE_ENGINE_DOWN;
+        seen->ready += state && result.state == ECHOCART_STATE_ENGINE_READY;
+        seen->withheld += estimate && result.view.reason == ECHOCART_REASON_ENGINE_DOWN;
+        seen->numbers += estimate && result.raw_view_count > 0;
+        seen->values_while_down +=
+            estimate && result.raw_view_count > 0 && seen->down > seen->ready;
+    }
+    nap_millis(20);
+}
+
+static void killed(void)
+{
+    echocart_session_config_t config = plain_config();
+    handles_t handles;
+    seen_t seen;
+    int64_t from;
+    int64_t told = 0;
+    int worker;
+    int number = 0;
+
+    config.pace = ECHOCART_PACE_REAL;
+    config.isolation = ECHOCART_ISOLATION_WORKER;
+    if (!CREATE(&config, &handles)) {
+        return;
+    }
+    memset(&seen, 0, sizeof seen);
+    while (number < 3000 && seen.numbers == 0) {
+        a_frame(&handles, number++, &seen);
+    }
+    CHECK(seen.numbers > 0 && seen.down == 0);
+    worker = child_process();
+    CHECK(worker != 0);
+    if (worker != 0) {
+        memset(&seen, 0, sizeof seen);
+        from = now_nanos();
+        CHECK(kill(worker, SIGKILL) == 0);
+        for (int last = number + 3000; number < last && !(seen.ready && seen.numbers); number += 1) {
+            a_frame(&handles, number, &seen);
+            told = told == 0 && seen.withheld ? now_nanos() - from : told;
+        }
+        CHECK(seen.down == 1 && seen.withheld > 0 && seen.ready == 1 && seen.numbers > 0);
+        CHECK(seen.values_while_down == 0);
+        CHECK(child_process() != 0 && child_process() != worker);
+        kit_note("worker killed: ENGINE_DOWN after %" PRId64 " ms", told / 1000000);
+    }
+    destroy(&handles);
+    CHECK(child_process() == 0);
+}
+
+const rule_t worker_rules[] = {
+    {"worker.missing", "without echocart-worker there is no session, and it is named", missing},
+    {"worker.isolation", "a session runs where it was asked to, and leaves no process", isolations},
+    {"worker.earlier_size", "the configuration of ABI 0.1 is taken as it was", earlier_size},
+    {"worker.killed", "a killed worker is ENGINE_DOWN at once and is replaced by itself", killed},
+    {NULL, NULL, NULL},
+};
