@@ -30,6 +30,7 @@ static uint8_t pixels[WIDTH * HEIGHT * 3];
 static uint8_t noise[4096 + sizeof pixels];
 static const char *package_dir;
 static const char *library_path;
+static uint32_t isolation;
 static const char *folder;
 static int failures;
 
@@ -112,6 +113,7 @@ static echocart_session_config_t config_of(const char *package, const char *libr
     config.abi_version = ECHOCART_ABI_VERSION;
     config.pace = ECHOCART_PACE_MAX;
     config.allow_demonstration = 1;
+    config.isolation = isolation;
     config.package_dir = package;
     config.package_dir_bytes = strlen(package);
     config.library_path = library;
@@ -314,7 +316,10 @@ static void what_cannot_be_created(void)
     EXPECT(ECHOCART_LIBRARY_UNKNOWN, create_fails(&config));
     config = config_of(in_folder("bad-graph"), library_path);
     EXPECT(ECHOCART_ENGINE_FAILED, create_fails(&config));
+    config.isolation = ECHOCART_ISOLATION_IN_PROCESS;
+    EXPECT(ECHOCART_ENGINE_FAILED, create_fails(&config));
     config = config_of(package_dir, in_folder("libonnxruntime-copy.so"));
+    config.isolation = ECHOCART_ISOLATION_IN_PROCESS;
     EXPECT(ECHOCART_LIBRARY_CONFLICT, create_fails(&config));
 }
 
@@ -688,7 +693,9 @@ static void another_runtime_is_mapped(void)
         echocart_session_config_t config = config_of(package_dir, library_path);
         handles_t handles;
         const char *other = in_folder("libonnxruntime-copy.so");
-        int right = dlopen(other, RTLD_NOW | RTLD_LOCAL) != NULL;
+        int right;
+        config.isolation = ECHOCART_ISOLATION_IN_PROCESS;
+        right = dlopen(other, RTLD_NOW | RTLD_LOCAL) != NULL;
         right = right && create(&config, &handles) == ECHOCART_LIBRARY_CONFLICT;
         _exit(right && error_says(other) && error_says("1.28") ? 0 : 1);
     }
@@ -701,7 +708,11 @@ static void what_a_session_may_be_asked_for(void)
     echocart_session_config_t config = config_of(package_dir, library_path);
 
     config.isolation = ECHOCART_ISOLATION_WORKER;
-    EXPECT(ECHOCART_UNSUPPORTED, create_fails(&config));
+    config.worker_path = "/nowhere/echocart-worker";
+    config.worker_path_bytes = strlen(config.worker_path);
+    EXPECT(ECHOCART_WORKER_MISSING, create_fails(&config));
+    CHECK(error_says("/nowhere/echocart-worker"));
+    config = config_of(package_dir, library_path);
     config.isolation = 3;
     EXPECT(ECHOCART_BAD_ARGUMENT, create_fails(&config));
     config = config_of(package_dir, library_path);
@@ -915,10 +926,11 @@ int main(int count, char **arguments)
 {
     int at;
 
-    if (count != 4) {
-        fprintf(stderr, "usage: contract PACKAGE LIBRARY FOLDER\n");
+    if (count != 5) {
+        fprintf(stderr, "usage: contract PACKAGE LIBRARY FOLDER ISOLATION\n");
         return 2;
     }
+    isolation = (uint32_t)strtoul(arguments[4], NULL, 10);
     package_dir = arguments[1];
     library_path = arguments[2];
     folder = arguments[3];

@@ -7,7 +7,7 @@ use echocart_core::config::DEMO_TOML;
 use echocart_core::dump::DumpWriter;
 use echocart_core::frame::{FrameMeta, PixelFormat};
 use echocart_core::hash::sha256_hex;
-use echocart_tests::{echocart, events, fetched, root, text};
+use echocart_tests::{build_dir, echocart, events, fetched, root, text};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
@@ -41,6 +41,17 @@ const ELSEWHERE: [Code; 4] = [
 fn shared_library() -> PathBuf {
     let path = deps().join("libechocart.so");
     assert!(path.is_file(), "not built: {}", path.display());
+    path
+}
+
+/// The worker of this build.
+fn worker() -> PathBuf {
+    let path = build_dir().unwrap().join("echocart-worker");
+    assert!(
+        path.is_file(),
+        "build it first: cargo build --release ({})",
+        path.display()
+    );
     path
 }
 
@@ -83,6 +94,7 @@ fn compile(dir: &Path, file: &str, sanitized: bool) -> PathBuf {
     let library = dir.join("libechocart.so.0");
     if !library.exists() {
         fs::copy(shared_library(), &library).unwrap();
+        fs::copy(worker(), dir.join("echocart-worker")).unwrap();
     }
     let program = dir.join(if sanitized { "sanitized" } else { "plain" });
     let mut gcc = Command::new("gcc");
@@ -239,6 +251,7 @@ fn the_example_links_against_the_static_library_and_compiles_as_cpp() {
     succeed(&mut gxx);
 
     let program = dir.path().join("static");
+    fs::copy(worker(), dir.path().join("echocart-worker")).unwrap();
     let mut gcc = Command::new("gcc");
     gcc.args(STRICT)
         .arg("-I")
@@ -255,31 +268,52 @@ fn the_example_links_against_the_static_library_and_compiles_as_cpp() {
 }
 
 #[test]
-fn the_header_compiles_for_windows() {
+fn the_header_and_the_examples_compile_for_windows() {
     const GCC: &str = "x86_64-w64-mingw32-gcc";
+    const GXX: &str = "x86_64-w64-mingw32-g++";
     if Command::new(GCC).arg("--version").output().is_err() {
-        println!("skipped: {GCC} is not here (apt-get install gcc-mingw-w64-x86-64)");
+        println!("skipped: {GCC} is not here (apt-get install g++-mingw-w64-x86-64)");
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("windows.c");
-    fs::write(
-        &file,
-        "#include \"echocart.h\"\nuint32_t version(void) { return echocart_abi_version(); }\n",
-    )
-    .unwrap();
+    let bridge = source("firmware-bridge");
     for static_library in [&[][..], &["-DECHOCART_STATIC"]] {
-        let object = dir.path().join("windows.o");
-        let mut gcc = Command::new(GCC);
-        gcc.args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-pedantic", "-c"])
-            .args(static_library)
-            .arg("-I")
-            .arg(source("firmware-bridge/include"))
-            .arg(&file)
-            .arg("-o")
-            .arg(&object);
-        succeed(&mut gcc);
+        for (compiler, standard, example) in [
+            (GCC, "-std=c11", "examples/minimal.c"),
+            (GCC, "-std=c11", "examples/scanner_ui.c"),
+            (GXX, "-std=c++17", "examples/estimate.cpp"),
+        ] {
+            let mut gcc = Command::new(compiler);
+            gcc.args([standard, "-Wall", "-Wextra", "-Werror", "-pedantic", "-c"])
+                .args(static_library)
+                .arg("-I")
+                .arg(bridge.join("include"))
+                .arg("-I")
+                .arg(bridge.join("wrapper"))
+                .arg(bridge.join(example))
+                .arg("-o")
+                .arg(dir.path().join("windows.o"));
+            succeed(&mut gcc);
+        }
     }
+}
+
+#[test]
+fn forks_and_an_unloading_host_leave_the_session_running() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = dir.path().join("process");
+    let mut gcc = Command::new("gcc");
+    gcc.args(STRICT)
+        .arg("-I")
+        .arg(source("firmware-bridge/include"))
+        .arg(source("tests/c/process.c"))
+        .args(["-ldl", "-o"])
+        .arg(&program);
+    succeed(&mut gcc);
+    let mut process = Command::new(program);
+    process.arg(shared_library());
+    process.arg(fetched("packages/demo").unwrap());
+    assert_eq!(succeed(process.arg(runtime_library())), "");
 }
 
 /// Makes what `contract.c` needs: configurations, broken packages, a second runtime library.
@@ -360,9 +394,10 @@ fn contract_folder(dir: &Path) {
     fs::write(&graph, garbage).unwrap();
 }
 
-fn contract(command: &mut Command, dir: &Path) -> BTreeSet<u32> {
+fn contract(command: &mut Command, dir: &Path, isolation: u32) -> BTreeSet<u32> {
     let package = fetched("packages/demo").unwrap();
-    let output = run(command.arg(package).arg(runtime_library()).arg(dir));
+    command.arg(package).arg(runtime_library()).arg(dir);
+    let output = run(command.arg(isolation.to_string()));
     assert!(output.status.success(), "{}", text(&output));
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(errors.is_empty(), "the library printed: {errors}");
@@ -376,13 +411,18 @@ fn every_code_is_provoked_and_the_library_prints_nothing() {
     let dir = tempfile::tempdir().unwrap();
     contract_folder(dir.path());
     let plain = compile(dir.path(), "tests/c/contract.c", false);
-    let found = contract(&mut Command::new(plain), dir.path());
     let expected: BTreeSet<u32> = Code::ALL
         .iter()
         .filter(|(code, _)| !ELSEWHERE.contains(code))
         .map(|(code, _)| *code as u32)
         .collect();
-    assert_eq!(found, expected);
+    for isolation in [
+        abi::ECHOCART_ISOLATION_DEFAULT,
+        abi::ECHOCART_ISOLATION_IN_PROCESS,
+    ] {
+        let found = contract(&mut Command::new(&plain), dir.path(), isolation);
+        assert_eq!(found, expected, "isolation {isolation}");
+    }
 }
 
 #[test]
@@ -390,8 +430,13 @@ fn the_contract_holds_under_the_sanitizers() {
     let dir = tempfile::tempdir().unwrap();
     contract_folder(dir.path());
     let program = compile(dir.path(), "tests/c/contract.c", true);
-    let found = contract(&mut sanitized_run(&program), dir.path());
-    assert!(found.contains(&(Code::WouldBlock as u32)));
+    for isolation in [
+        abi::ECHOCART_ISOLATION_WORKER,
+        abi::ECHOCART_ISOLATION_IN_PROCESS,
+    ] {
+        let found = contract(&mut sanitized_run(&program), dir.path(), isolation);
+        assert!(found.contains(&(Code::WouldBlock as u32)));
+    }
 }
 
 #[test]

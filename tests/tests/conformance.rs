@@ -32,6 +32,10 @@ fn every_rule_holds(sdk: &Sdk, build: &Path) {
     let output = run(command);
     println!("{}", text(&output));
     assert!(output.status.success(), "{}", text(&output));
+    let mut command = kit(build);
+    command.args(["--isolation", "in_process"]);
+    let output = run(command);
+    assert!(output.status.success(), "{}", text(&output));
     let report: Value = serde_json::from_slice(&fs::read(json).unwrap()).unwrap();
     let rules = report["rules"].as_array().unwrap();
     assert!(rules.len() > 50 && rules.iter().all(|rule| rule["holds"] == true));

@@ -35,39 +35,59 @@ fn two_deliveries_of_the_same_library_are_the_same_bytes_and_their_sizes_are_pri
     }
 }
 
-/// Makes a `libechocart.so` with the right soname from C.
-fn library(dir: &Path, source: &str, arguments: &[&str]) {
+/// Makes a `libechocart.a` from C.
+fn library(dir: &Path, source: &str) {
     fs::write(dir.join("fake.c"), source).unwrap();
     let mut gcc = Command::new("gcc");
-    gcc.current_dir(dir)
-        .args(["-shared", "-fPIC", "fake.c", "-o", "libechocart.so"])
-        .arg("-Wl,-soname,libechocart.so.0")
-        .args(arguments);
-    succeed(&mut gcc);
-    succeed(
-        Command::new("ar")
-            .current_dir(dir)
-            .args(["rcs", "libechocart.a"]),
-    );
+    succeed(gcc.current_dir(dir).args(["-c", "-fPIC", "fake.c"]));
+    let mut ar = Command::new("ar");
+    succeed(ar.current_dir(dir).args(["rcs", "libechocart.a", "fake.o"]));
 }
 
 #[test]
-fn a_library_that_needs_or_exports_too_much_is_not_delivered() {
+fn a_library_that_needs_too_much_or_lacks_a_function_is_not_delivered() {
     let dir = tempfile::tempdir().unwrap();
     let refused = |expected: &str| {
         let output = run(dist(dir.path(), &dir.path().join("out")));
         assert_eq!(output.status.code(), Some(1));
         assert!(text(&output).contains(expected), "{}", text(&output));
     };
-    let good = "#include <stdio.h>\nvoid echocart_x(void) { puts(\"x\"); }\n";
-    library(dir.path(), good, &["-Wl,--no-as-needed", "-lstdc++"]);
-    refused("no library beyond glibc and libgcc, found libstdc++");
-    library(dir.path(), &good.replace("echocart_x", "helper"), &[]);
-    refused("only echocart_* to be exported, found helper");
-    library(dir.path(), good, &[]);
+    let one =
+        "void elsewhere(void);\nint getpid(void);\nuint32_t echocart_abi_version(void) { BODY }\n";
+    let one = one.replace("uint32_t", "unsigned");
+    library(dir.path(), &one.replace("BODY", "elsewhere(); return 0;"));
+    refused("undefined reference to `elsewhere'");
+    library(dir.path(), &one.replace("BODY", "return getpid();"));
     refused("every function of echocart.h in the library, found no echocart_");
-    library(dir.path(), good, &["-Wl,-soname,libother.so.0"]);
-    refused("the soname libechocart.so.0");
+}
+
+#[test]
+fn the_delivered_library_has_one_version_node_and_cannot_be_unloaded() {
+    let sdk = Sdk::unpack();
+    let library = sdk.root().join("lib/libechocart.so");
+    let symbols = succeed(
+        Command::new("nm")
+            .args(["-D", "--defined-only"])
+            .arg(&library),
+    );
+    let names: Vec<&str> = symbols
+        .lines()
+        .filter_map(|l| l.split(' ').nth(2))
+        .collect();
+    assert!(
+        names.len() >= 25 && names.contains(&"echocart_frame_push@@ECHOCART_0"),
+        "{symbols}"
+    );
+    for name in names {
+        let versioned = name.starts_with("echocart_") && name.ends_with("@@ECHOCART_0");
+        assert!(versioned || name == "ECHOCART_0", "{name}");
+    }
+    let dynamic = succeed(Command::new("readelf").arg("-d").arg(&library));
+    assert!(
+        dynamic.contains("NODELETE") && dynamic.contains("NOW"),
+        "{dynamic}"
+    );
+    assert!(dynamic.contains("soname: [libechocart.so.0]"), "{dynamic}");
 }
 
 #[test]
@@ -293,6 +313,7 @@ fn the_debian_package_holds_what_the_tar_file_holds() {
     for (ours, theirs) in [
         ("lib/libechocart.so", libraries.join("libechocart.so")),
         ("lib/libechocart.a", libraries.join("libechocart.a")),
+        ("lib/echocart-worker", libraries.join("echocart-worker")),
         (
             "include/echocart.h",
             installed.join("usr/include/echocart.h"),

@@ -160,6 +160,19 @@ fn a_disk_that_fills_up_half_way_leaves_nothing() {
 }
 
 #[test]
+fn a_fixed_number_of_tokens_must_fit_the_resolution() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = fs::read_to_string(echocart_tests::root().join(DEMO)).unwrap();
+    let recipe = dir.path().join("recipe.toml");
+    fs::write(&recipe, text.replace("112", "96")).unwrap();
+    let mut command = export(recipe.to_str().unwrap(), &dir.path().join("p"));
+    command.args(["--variants", "fp32-plain:392"]);
+    let words = ["fp32-plain-k392", "1 to 288 tokens", "found 392"];
+    refused(&mut command, 2, &words);
+    assert_eq!(names(dir.path()), ["recipe.toml"]);
+}
+
+#[test]
 fn a_scaler_gives_the_scale_or_must_agree_with_the_recipe() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("p");

@@ -16,9 +16,8 @@ use zip::{CompressionMethod, ZipWriter};
 
 type Shapes = Vec<(String, Vec<usize>)>;
 
-/// Peak memory over the weights that come out, the golden clips' run on ONNX Runtime included. The
-/// goal for a whole ViT-L is 1.5; at 4 layers a head's activations weigh as much as its matrices.
-const MOST_OVER_WEIGHTS: f64 = 2.0;
+/// Peak memory over the weights that come out, the golden clips' run on ONNX Runtime included.
+const MOST_OVER_WEIGHTS: f64 = 1.5;
 
 /// Predictor of ViT-L: 12 blocks of width 384, about 22 million values.
 const PREDICTOR: [usize; 2] = [57_500, 384];
@@ -187,7 +186,7 @@ fn peak_bytes(child: &mut Child) -> u64 {
 }
 
 #[test]
-fn an_export_holds_less_than_twice_its_weights() {
+fn an_export_holds_little_more_than_its_weights() {
     let layers = std::env::var("ECHOCART_TEST_LAYERS");
     let layers: usize = layers.map_or(4, |layers| layers.parse().unwrap());
     let dir = tempfile::tempdir().unwrap();

@@ -34,6 +34,11 @@ fn the_zips_are_read_or_refused() {
 }
 
 #[test]
+fn the_recordings_are_read_and_replayed_or_refused() {
+    replay("recording", entries::recording);
+}
+
+#[test]
 fn the_manifests_are_read_or_refused() {
     replay("manifest", entries::manifest);
 }

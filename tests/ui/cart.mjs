@@ -8,6 +8,7 @@ export class Cart {
   constructor(binary, root, args) {
     this.output = '';
     this.process = spawn(binary, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+    process.on('exit', () => this.abandon());
     this.exited = new Promise((resolve, reject) => {
       this.process.on('exit', (code, signal) => resolve(code ?? signal));
       this.process.on('error', reject);

@@ -2,44 +2,75 @@
 // functions run inside the browser and may use nothing from outside themselves.
 
 export function readScreen() {
-  const text = (selector) => document.querySelector(selector).textContent.trim();
+  const element = (selector) => document.querySelector(selector);
+  const text = (selector) => element(selector).textContent.trim();
+  const visible = (selector) => element(selector).checkVisibility({ visibilityProperty: true });
+  const shown = (selector) => (visible(selector) ? text(selector) : '');
   const output = (id) => {
-    const root = document.querySelector(`#${id}`);
+    const root = element(`#${id}`);
     return {
       blank: root.dataset.blank === 'true',
       clip: root.dataset.clip,
       text: text(`#${id} .value`),
-      reading: root.querySelector('.reading').innerText.replace(/\s+/g, ''),
+      reading: root.dataset.blank === 'true' ? '' : root.querySelector('.reading .figure').innerText.replace(/\s+/g, ''),
       state: text(`#${id} .state`),
+      look: root.dataset.state,
       demo: !root.querySelector('.demo').hidden && root.querySelector('.demo').textContent,
       about: text(`#${id} .about`),
       evidence: text(`#${id} .evidence`),
     };
   };
-  const canvas = document.querySelector('#image');
+  const canvas = element('#image');
   return {
     link: document.body.dataset.link,
     view: output('view'),
-    lvef: output('lvef'),
+    lvef: {
+      ...output('lvef'),
+      interval: shown('#lvef .interval'),
+      separates: shown('#lvef .separates'),
+      foreshortening: shown('#lvef .foreshortening'),
+      trend: visible('#trend'),
+    },
     share: text('#view .share'),
-    bars: [...document.querySelectorAll('#bars li')].map((row) => ({
-      label: row.querySelector('.name').textContent,
-      percent: row.querySelector('.percent').textContent,
-    })),
-    banners: [...document.querySelectorAll('#banners li')].map((item) => item.textContent),
-    counts: Object.fromEntries(
-      [...document.querySelectorAll('#frames dd')].map((item) => [
-        item.dataset.count,
-        item.textContent,
+    signal: text('#signal .percent'),
+    hint: text('#signal .hint'),
+    ask: shown('#ask .question'),
+    captured: visible('#capture')
+      ? {
+          id: Number(element('#captured').dataset.capture),
+          view: element('#assign').value,
+          by: shown('#captured .by'),
+          when: shown('#captured .when'),
+          heart: shown('#captured .heart'),
+          ef: shown('#captured .value'),
+          about: shown('#captured .about'),
+          separates: shown('#captured .separates'),
+          foreshortening: shown('#captured .foreshortening'),
+          own: shown('#captured .own'),
+          decided: shown('#captured .decided'),
+          demo: visible('#captured .demo'),
+          place: text('#captured-place'),
+        }
+      : null,
+    tiles: Object.fromEntries(
+      [...document.querySelectorAll('#checklist button')].map((tile) => [
+        tile.querySelector('.name').textContent,
+        { state: tile.dataset.state, word: tile.querySelector('.state').textContent },
       ]),
     ),
+    refused: text('#refused'),
+    banners: [...document.querySelectorAll('#banners li')].map((item) => item.textContent),
+    health: text('#health-line'),
+    counts: text('#counts'),
     balance: text('#balance'),
     secondary: text('.secondary'),
-    model: text('#model'),
+    model: `${text('#model')} ${text('#build')}`,
     imageState: text('#image-state'),
-    notice: document.querySelector('#notice').hidden ? '' : text('#notice'),
+    imageLook: element('#live').dataset.state,
+    notice: element('#notice').hidden ? '' : text('#notice'),
     drawn: Number(canvas.dataset.drawn ?? 0),
     frame: Number(canvas.dataset.frame ?? -1),
+    language: document.documentElement.lang,
   };
 }
 
@@ -57,45 +88,21 @@ export function imageFingerprint() {
   return hash;
 }
 
-// Every piece of text whose contrast is below WCAG AA, and the lowest ratio found.
-export function contrastFaults() {
-  const parse = (color) => color.match(/[\d.]+/g).map(Number);
-  const luminance = (color) => {
-    const [r, g, b] = parse(color).map((channel) => {
-      const c = channel / 255;
-      return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
-    });
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const background = (element) => {
-    for (let e = element; e; e = e.parentElement) {
-      const color = getComputedStyle(e).backgroundColor;
-      if ((parse(color)[3] ?? 1) === 1) {
-        return color;
-      }
-    }
-    return 'rgb(255, 255, 255)';
-  };
+// Parts of the page that do not fit: beyond the window, or text cut off in its box.
+export function overflowing() {
   const faults = [];
-  let lowest = Infinity;
-  let checked = 0;
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) {
-    const element = walker.currentNode.parentElement;
-    const shown = element.checkVisibility() && !element.closest('.unseen, noscript');
-    if (!shown || walker.currentNode.data.trim() === '') {
-      continue;
-    }
-    const style = getComputedStyle(element);
-    const size = parseFloat(style.fontSize);
-    const large = size >= 24 || (size >= 18.66 && Number(style.fontWeight) >= 700);
-    const [a, b] = [luminance(style.color), luminance(background(element))];
-    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    checked += 1;
-    lowest = Math.min(lowest, ratio);
-    if (ratio < (large ? 3 : 4.5)) {
-      faults.push(`"${walker.currentNode.data.trim()}" ${ratio.toFixed(2)}`);
+  const { scrollWidth, scrollHeight } = document.documentElement;
+  if (scrollWidth > innerWidth || scrollHeight > innerHeight) {
+    faults.push(`page ${scrollWidth}x${scrollHeight}`);
+  }
+  for (const element of document.querySelectorAll('main section, main button, #exam, #controls, footer')) {
+    const box = element.getBoundingClientRect();
+    const seen = element.checkVisibility() && !element.closest('dialog') && box.width > 2;
+    const over = element.scrollWidth > element.clientWidth + 1 || element.scrollHeight > element.clientHeight + 1;
+    const outside = box.right > innerWidth + 1 || box.bottom > innerHeight + 1;
+    if (seen && (over || outside) && element.tagName !== 'FOOTER') {
+      faults.push(`${element.id || element.className || element.textContent} ${Math.round(box.width)}x${Math.round(box.height)} holds ${element.scrollWidth}x${element.scrollHeight}`);
     }
   }
-  return { faults, lowest, checked };
+  return faults;
 }

@@ -1,4 +1,4 @@
-"""Cines for calibration and for the comparison: one real cine at the model's own size and rate, in four looks."""
+"""Cines for calibration and for the comparison: one real cine at the model's own size and rate, in four looks; or noise."""
 
 import datetime
 import pathlib
@@ -8,7 +8,7 @@ import pydicom
 from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, UltrasoundMultiFrameImageStorage, generate_uid
-from weights import FRAMES, MEAN, PATCH, SIDE, STD, TUBELET
+from weights import FRAMES, MEAN, PATCH, SIDE, STD, TUBELET, uniform
 
 HELD_OUT = 2 * FRAMES
 
@@ -67,14 +67,32 @@ def rows(clip):
     return np.ascontiguousarray(x.reshape(1, t * s * s, -1))
 
 
+def noise(count, seed):
+    """Cines of pixels that know nothing of each other."""
+    random = np.random.default_rng(seed)
+    return [random.integers(0, 256, (count, SIDE, SIDE, 3), dtype=np.uint8) for _ in range(4)]
+
+
+def golden(count):
+    """Inputs of the golden case `vitl-224`: uniform from -2 to 2."""
+    shape = (1, 3, FRAMES, SIDE, SIDE)
+    return [(2.0 * uniform(f"vitl-224/clip{i}", int(np.prod(shape)))).reshape(shape).astype(np.float32) for i in range(count)]
+
+
 def prepare(cine, out):
+    """Files for `echocart` and the same clips as arrays; without a cine, noise and the golden case's inputs."""
     out.mkdir(parents=True, exist_ok=True)
-    pixels = frames(cine)
-    files = {"calibrate": [], "held-out": []}
-    parts = {"calibrate": pixels[: 5 * FRAMES], "held-out": pixels[-HELD_OUT:]}
-    for part, names in files.items():
-        for index, look in enumerate(looks(parts[part])):
-            names.append(out / f"{part}-{index}.dcm")
-            write(names[-1], look)
-    ready = {part: [c for look in looks(parts[part]) for c in clips(look)] for part in parts}
+    if cine:
+        pixels = frames(cine)
+        parts = {"calibrate": looks(pixels[: 5 * FRAMES]), "held-out": looks(pixels[-HELD_OUT:])}
+    else:
+        parts = {"calibrate": noise(5 * FRAMES, 1), "held-out": noise(HELD_OUT, 2)}
+    files = {part: [] for part in parts}
+    for part, looked in parts.items():
+        for index, look in enumerate(looked):
+            files[part].append(out / f"{part}-{index}.dcm")
+            write(files[part][-1], look)
+    ready = {part: [c for look in looked for c in clips(look)] for part, looked in parts.items()}
+    if not cine:
+        ready["held-out"] = golden(len(ready["held-out"]))
     return files, ready

@@ -5,7 +5,7 @@ measure: every graph in turn, one clip at a time, and one table.
 """
 
 import argparse
-import json
+import os
 import pathlib
 import platform
 import subprocess
@@ -31,9 +31,11 @@ def step(path, what):
 def tool(*words):
     print("$", *words, flush=True)
     start = time.monotonic()
-    done = subprocess.run([str(w) for w in words], cwd=ROOT)
-    print(f"  {time.monotonic() - start:.0f} s, exit code {done.returncode}", flush=True)
-    return done.returncode
+    child = subprocess.Popen([str(w) for w in words], cwd=ROOT)
+    _, status, used = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    seconds, processor = time.monotonic() - start, used.ru_utime + used.ru_stime
+    print(f"  {seconds:.0f} s, {processor:.0f} s of processor time, peak {used.ru_maxrss / 1e6:.2f} GB, exit code {child.returncode}", flush=True)
 
 
 def prepare(args):
@@ -54,17 +56,13 @@ def prepare(args):
             outputs = np.stack([model(x).numpy()[0] for x in rows])
             torch.onnx.export(model, (rows[0],), str(graph), input_names=["rows"], output_names=["tokens"], dynamo=True, external_data=True)
         np.save(reference, outputs)
-    recipe, checkpoint = out / "recipe.toml", out / "encoder.safetensors"
-    if step(checkpoint, "weights for echocart"):
-        weights.write_recipe(recipe, args.depth)
-        weights.write_safetensors(checkpoint, values)
-        for name, probe in weights.probes("vitl-224").items():
-            weights.write_safetensors(out / f"{name}.safetensors", probe)
     binary = ROOT / "target/release/echocart"
     ours = out / "ours"
     if step(ours, "echocart export"):
-        probe_files = [w for n in ("view", "lvef") for w in ("--probe", f"{n}={out / n}.safetensors")]
-        tool(binary, "export", "--recipe", recipe, "--checkpoint", checkpoint, *probe_files, "--out", ours)
+        recipe = out / "recipe.toml"
+        weights.write_recipe(recipe, args.depth, args.probe_depth)
+        outliers = ["--outliers"] if args.outliers else []
+        tool(binary, "export", "--recipe", recipe, "--generated-weights", "vitl-224", *outliers, "--out", ours)
     quantised = out / "ours-int8"
     if step(quantised, "echocart quantise"):
         names = ["--calibrate", *files["calibrate"], "--held-out", *files["held-out"]]
@@ -184,7 +182,8 @@ def measure(args):
         times = seconds[name]
         lines.append(f"| {name} | {cosine.mean():.5f} | {cosine.min():.5f} | {error:.1e} | {np.median(times):.2f} ({min(times):.2f}) |")
     kind = "with outliers" if args.outliers else "without outliers"
-    print(f"\n{args.depth} layers, {kind}, {len(rows)} held-out clips, {max(args.runs, len(rows))} runs in turn, {args.threads} threads")
+    inputs = "noise" if args.noise else "cine"
+    print(f"\n{args.depth} layers, {kind}, {inputs}, {len(rows)} held-out clips, {max(args.runs, len(rows))} runs in turn, {args.threads} threads")
     print(f"{platform.processor() or platform.machine()}, {time.strftime('%Y-%m-%d')}\n")
     print("\n".join(lines))
 
@@ -194,8 +193,10 @@ def main():
     line.add_argument("what", choices=("prepare", "measure", "all"))
     line.add_argument("--out", type=pathlib.Path, required=True, help="working folder: about 6 GB for 24 layers")
     line.add_argument("--cine", type=pathlib.Path, default=ROOT / ".echocart/data/color3d_jpeg_baseline.dcm")
+    line.add_argument("--noise", action="store_true", help="uniform noise instead of the cine, compared on the golden case's inputs")
     line.add_argument("--depth", type=int, default=24, help="layers of the encoder")
     line.add_argument("--outliers", action="store_true")
+    line.add_argument("--probe-depth", type=int, default=0, help="blocks of the package's attentive probes; 0: linear ones")
     line.add_argument("--clips", type=int, default=16, help="calibration clips")
     line.add_argument("--ort-clips", type=int, default=2, help="calibration clips for onnxruntime.quantization, which keeps every activation")
     line.add_argument("--every", type=int, default=2, help="take each n-th held-out clip of eight")
@@ -205,6 +206,7 @@ def main():
     line.add_argument("--provider", help="Python with onnxruntime-openvino, for a run on ONNX Runtime's OpenVINO provider")
     args = line.parse_args()
     args.out = args.out.resolve()
+    args.cine = None if args.noise else args.cine
     if args.what != "measure":
         prepare(args)
     if args.what != "prepare":

@@ -1,4 +1,4 @@
-"""The generator of weights (tests/benches/peers/README.md), and files that `echocart export` reads."""
+"""The weights that `echocart export --generated-weights` makes, and a recipe for them."""
 
 import json
 import pathlib
@@ -9,7 +9,7 @@ FRAMES, SIDE, PATCH, TUBELET = 16, 224, 16, 2
 DIM, HEADS, HIDDEN = 1024, 16, 4096
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 LABELS = ("A2C", "A4C", "Other")
-OUTLIERS, FACTOR = tuple(range(64, DIM, 120)), 40.0
+OUTLIERS, FACTOR = tuple(range(64, DIM, 128)), np.float32(40.0)
 
 
 def uniform(name, count):
@@ -51,38 +51,17 @@ def shapes(depth):
 def encoder(tag, depth, outliers):
     weights = {key: tensor(tag, "encoder", key, shape) for key, shape in shapes(depth).items()}
     if outliers:
-        channels = list(OUTLIERS[:8])
+        channels = list(OUTLIERS)
         for i in range(depth):
             for norm, layer in (("norm1", "attn.qkv"), ("norm2", "mlp.fc1")):
                 for part in ("weight", "bias"):
-                    weights[f"blocks.{i}.{norm}.{part}"][channels] *= np.float32(FACTOR)
-                weights[f"blocks.{i}.{layer}.weight"][:, channels] /= np.float32(FACTOR)
+                    weights[f"blocks.{i}.{norm}.{part}"][channels] *= FACTOR
+                weights[f"blocks.{i}.{layer}.weight"][:, channels] *= np.float32(1.0) / FACTOR
     return weights
 
 
-def probes(tag):
-    def probe(group, last, outputs):
-        layers = {"norm": (DIM,), last: (outputs, DIM)}
-        parts = ((f"{n}.{p}", s if p == "weight" else s[:1]) for n, s in layers.items() for p in ("weight", "bias"))
-        return {key: tensor(tag, group, key, shape) for key, shape in parts}
-
-    return {"view": probe("view", "linear", len(LABELS)), "lvef": probe("lvef", "regressor", 1)}
-
-
-def write_safetensors(path, tensors):
-    header, offset = {}, 0
-    for name, values in tensors.items():
-        end = offset + values.nbytes
-        header[name] = {"dtype": "F32", "shape": values.shape, "data_offsets": [offset, end]}
-        offset = end
-    text = json.dumps(header).encode()
-    with open(path, "wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        for values in tensors.values():
-            file.write(np.ascontiguousarray(values).tobytes())
-
-
-def write_recipe(path, depth):
+def write_recipe(path, depth, probe_depth):
+    """The demo's recipe at this size; `probe_depth` 0 stands for linear probes of one clip."""
     demo = pathlib.Path(__file__).parents[3] / "configs/models/demo.toml"
     old = demo.read_text()
     new = old[: old.index("[encoder]")].replace("echojepa-demo", "peers") + f"""[encoder]
@@ -106,5 +85,7 @@ channels = 3
         "view": f'kind = "classification"\nlabels = {labels}',
         "lvef": f'kind = "regression"\nunit = "%"\nmean = 57.0\nstd = 11.0\nrange = [5.0, 85.0]\nrequired_views = {labels}',
     }.items():
-        new += f'\n[heads.{name}]\nsegments = 1\nprobe = "linear"\n\n[heads.{name}.output]\n{head}\n'
+        probe = f'probe = "attentive"\nheads = {HEADS}\ndepth = {probe_depth}' if probe_depth else 'probe = "linear"'
+        segments = 2 if probe_depth and name == "lvef" else 1
+        new += f"\n[heads.{name}]\nsegments = {segments}\n{probe}\n\n[heads.{name}.output]\n{head}\n"
     path.write_text(new + "\n" + old[old.index("[limits]") :])

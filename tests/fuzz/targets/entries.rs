@@ -2,6 +2,8 @@
 
 use echocart_core::config::CartConfig;
 use echocart_core::manifest::{Encoder, Manifest};
+use echocart_core::recorder::RecordingReader;
+use echocart_core::recorder::replay::Replay;
 use echocart_export::checkpoint::{Archive, Best, probe_facts, read_encoder, read_probe};
 use echocart_export::layout::{Places, Probe, ProbeKind, SlotEmbedding};
 use echocart_export::pickle::{Node, parse, parse_scaler};
@@ -125,6 +127,60 @@ pub fn manifest(bytes: &[u8]) {
         assert_eq!(recipe, toml::from_str(&again).expect("its own text"));
     }
     let _ = CartConfig::parse(text);
+}
+
+/// A recording, read and replayed. Checksums are made good first: a fuzzer does not find them.
+pub fn recording(bytes: &[u8]) {
+    let sealed = sealed(bytes);
+    for bytes in [bytes, &sealed] {
+        let mut reader = match RecordingReader::new(bytes) {
+            Ok(reader) => reader,
+            Err(error) => {
+                one_line(&error.to_string());
+                continue;
+            }
+        };
+        let mut replay = match Replay::new(reader.header(), None) {
+            Ok(replay) => replay,
+            Err(error) => {
+                one_line(&error.to_string());
+                continue;
+            }
+        };
+        loop {
+            match reader.next() {
+                Ok(Some(entry)) => {
+                    if replay.entry(entry).is_err() {
+                        break;
+                    }
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    one_line(&error.to_string());
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// The recording with every checksum as it should be.
+fn sealed(bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let mut at = 12;
+    while let Some(header) = bytes.get(at..at + 12) {
+        let length = u32::from_le_bytes([header[4], header[5], header[6], header[7]]) as usize;
+        let Some(payload) = bytes.get(at + 12..).and_then(|rest| rest.get(..length)) else {
+            break;
+        };
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(&header[..8]);
+        crc.update(payload);
+        let crc = crc.finalize().to_le_bytes();
+        bytes[at + 8..at + 12].copy_from_slice(&crc);
+        at += 12 + length;
+    }
+    bytes
 }
 
 fn one_line(error: &str) {

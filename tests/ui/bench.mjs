@@ -1,0 +1,113 @@
+// How the page keeps up with a model that takes 2 s per clip: prints a table in Markdown.
+//
+// `node bench.mjs [seconds per rate]`, 600 without a number; the paths are those of setup.mjs. One page and
+// three plain WebSocket readers, a simulated heart at 30 and at 60 frames/s.
+
+import { cpus, loadavg } from 'node:os';
+import { Cart } from './cart.mjs';
+import { binary, forgetExam, launch, root, runArguments } from './setup.mjs';
+
+const SECONDS = Number(process.argv[2] ?? 600);
+const READERS = 3;
+const SETTLE_MILLIS = 15000;
+const MEMORY_EVERY_MILLIS = 10000;
+const DELAY_MILLIS = 2000;
+
+// Inside the page: delays of drawn images and tasks longer than 50 ms.
+function watch() {
+  window.bench = { delays: [], long: [], from: performance.now() };
+  new PerformanceObserver((list) => {
+    window.bench.long.push(...list.getEntries().map((entry) => Math.round(entry.duration)));
+  }).observe({ type: 'longtask' });
+  const canvas = document.querySelector('#image');
+  new MutationObserver(() => {
+    window.bench.delays.push(Number(canvas.dataset.delay));
+  }).observe(canvas, { attributeFilter: ['data-drawn'] });
+}
+
+// Inside another page: plain readers, which draw nothing.
+function read(readers) {
+  window.counts = new Array(readers).fill(0);
+  window.sockets = window.counts.map((_, at) => {
+    const socket = new WebSocket(`ws://${location.host}/ws`);
+    socket.binaryType = 'arraybuffer';
+    socket.onmessage = ({ data }) => {
+      if (typeof data !== 'string') {
+        window.counts[at] += 1;
+        socket.send('seen');
+      }
+    };
+    return socket;
+  });
+}
+
+const quantile = (sorted, share) => sorted[Math.min(Math.floor(share * sorted.length), sorted.length - 1)];
+
+async function heap(devtools) {
+  await devtools.send('HeapProfiler.collectGarbage');
+  const { usedSize } = await devtools.send('Runtime.getHeapUsage');
+  return usedSize / 1e6;
+}
+
+async function measure(browser, rate) {
+  forgetExam('bench');
+  const source = `phantom:view=A4C,ef=55,hr=70,seed=3,seconds=3600,fps=${rate}`;
+  const { args } = runArguments('bench', { source, valid_for_millis: 8000 });
+  const cart = new Cart(binary, root, [...args, '--bench-delay-millis', String(DELAY_MILLIS)]);
+  try {
+    const url = await cart.address();
+    const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
+    await page.goto(url);
+    const others = await browser.newPage();
+    await others.goto(`${url}/summary`);
+    await others.evaluate(read, READERS);
+    await page.waitForTimeout(SETTLE_MILLIS);
+    await page.evaluate(watch);
+    await others.evaluate(() => window.counts.fill(0));
+    const frameBefore = await page.evaluate(() => Number(document.querySelector('#image').dataset.frame));
+    const devtools = await page.context().newCDPSession(page);
+    const memory = [await heap(devtools)];
+    const began = Date.now();
+    while (Date.now() - began < SECONDS * 1000) {
+      await page.waitForTimeout(Math.min(MEMORY_EVERY_MILLIS, SECONDS * 1000));
+      memory.push(await heap(devtools));
+    }
+    const seen = await page.evaluate(() => ({
+      ...window.bench,
+      millis: performance.now() - window.bench.from,
+      frame: Number(document.querySelector('#image').dataset.frame),
+    }));
+    const counts = await others.evaluate(() => window.counts);
+    const delays = seen.delays.sort((a, b) => a - b);
+    const seconds = seen.millis / 1000;
+    await page.close();
+    await others.close();
+    return [
+      rate,
+      (seen.delays.length / seconds).toFixed(2),
+      ((seen.frame - frameBefore) / seconds).toFixed(2),
+      counts.map((count) => (count / seconds).toFixed(1)).join(', '),
+      ['0.5', '0.95', '0.99'].map((share) => quantile(delays, Number(share)).toFixed(1)).join(' / '),
+      `${seen.long.length}${seen.long.length > 0 ? ` (longest ${Math.max(...seen.long)} ms)` : ''}`,
+      `${memory[0].toFixed(2)}, ${Math.max(...memory).toFixed(2)}, ${memory.at(-1).toFixed(2)}`,
+    ];
+  } finally {
+    cart.abandon();
+  }
+}
+
+const browser = await launch();
+try {
+  const [processor] = cpus();
+  console.log(`${cpus().length} cores (${processor.model}), ${SECONDS} s per rate, model delayed by ${DELAY_MILLIS} ms per clip (slept),`);
+  console.log(`one page and ${READERS} plain readers, Chromium ${browser.version()} headless without a GPU, Node ${process.version}.`);
+  console.log('');
+  console.log('| source, frames/s | page drew, images/s | source gave, frames/s | readers got, images/s | capture to drawn p50 / p95 / p99, ms | long tasks (> 50 ms) | JS heap after collection, MB: first, most, last | load |');
+  console.log('|---|---|---|---|---|---|---|---|');
+  for (const rate of [30, 60]) {
+    const row = await measure(browser, rate);
+    console.log(`| ${[...row, loadavg()[0].toFixed(1)].join(' | ')} |`);
+  }
+} finally {
+  await browser.close();
+}
