@@ -50,6 +50,26 @@ pub fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// What a command prints.
+///
+/// # Errors
+/// When it does not start or does not end with 0.
+pub fn output(command: &mut Command) -> Result<String> {
+    let output = command
+        .output()
+        .with_context(|| format!("cannot start `{}`", line(command)))?;
+    if !output.status.success() {
+        bail!(
+            "expected exit code 0, found {}: {} (`{}`)",
+            ending(output.status),
+            String::from_utf8_lossy(&output.stderr).trim(),
+            line(command)
+        );
+    }
+    String::from_utf8(output.stdout)
+        .with_context(|| format!("expected UTF-8 (`{}`)", line(command)))
+}
+
 /// Whether a command runs and ends with 0; its output is dropped.
 pub fn succeeds(command: &mut Command) -> bool {
     command

@@ -48,7 +48,8 @@ impl Demo {
         .run(layout)?;
         println!("building echocart in release mode (some minutes the first time)");
         let what = ["build", "--release", "--workspace", "--bin", "echocart"];
-        command::run(cargo(layout).args(what))?;
+        let worker = ["--bin", "echocart-worker"];
+        command::run(cargo(layout).args(what).args(worker))?;
         package::make(layout)?;
         let mut cart = Command::new(layout.binary());
         cart.args(self.arguments(layout)?).current_dir(&layout.root);

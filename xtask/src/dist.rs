@@ -17,6 +17,7 @@ use std::process::Command;
 use tree::{Built, Places};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
+const WORKER: &str = "echocart-worker";
 
 /// Make the C library's delivery: a tar file and a Debian package with headers, wrappers, examples,
 /// conformance kit, licences and a bill of materials
@@ -25,7 +26,8 @@ pub struct Dist {
     /// Machine to build for, as Rust names it; that of this machine without it
     #[arg(long)]
     target: Option<String>,
-    /// Take libechocart.so and libechocart.a from this folder and build nothing
+    /// Take libechocart.a and echocart-worker from this folder (the worker also from the one above
+    /// it) and build nothing
     #[arg(long, value_name = "FOLDER")]
     built: Option<PathBuf>,
     /// Where the files go
@@ -50,22 +52,32 @@ impl Dist {
         let compiler = compiler()?;
         let tools = elf::Tools::of(machine);
         let work = tempfile::tempdir().context("cannot make a temporary folder")?;
-        let stripped = |name: &str, how: &str| -> Result<Vec<u8>> {
-            tools.strip(how, &folder.join(name), &work.path().join(name))
-        };
         let header = header(layout)?;
-        let built = Built {
+        let (abi_major, functions) = (abi_major(&header)?, elf::declared(&header));
+        let soname = format!("libechocart.so.{abi_major}");
+        let node = format!("ECHOCART_{abi_major}");
+        let (archive, linked) = (folder.join("libechocart.a"), work.path().join("linked.so"));
+        tools.link(&archive, &functions, &soname, &node, &linked)?;
+        let stripped = |how: &str, from: &Path, name: &str| -> Result<Vec<u8>> {
+            tools.strip(how, from, &work.path().join(name))
+        };
+        let mut built = Built {
             version: VERSION.to_owned(),
-            abi_major: abi_major(&header)?,
-            shared: stripped("libechocart.so", "--strip-unneeded")?,
-            archive: stripped("libechocart.a", "--strip-debug")?,
+            abi_major,
+            shared: stripped("--strip-unneeded", &linked, "libechocart.so")?,
+            archive: stripped("--strip-debug", &archive, "libechocart.a")?,
+            worker: Vec::new(),
             licences: sbom::licences(&crates, &compiler)?,
         };
-        let soname = format!("libechocart.so.{}", built.abi_major);
-        let elf = tools.look(&work.path().join("libechocart.so"), &soname)?;
-        if let Some(missing) = elf::declared(&header).difference(&elf.exported).next() {
+        let elf = tools.look(&work.path().join("libechocart.so"), &soname, &node)?;
+        if let Some(missing) = functions.difference(&elf.exported).next() {
             bail!("expected every function of echocart.h in the library, found no {missing}");
         }
+
+        let places = [folder.join(WORKER), folder.join("..").join(WORKER)];
+        let worker = places.iter().find(|path| path.is_file());
+        let worker = worker.with_context(|| format!("no {WORKER} ({})", folder.display()))?;
+        built.worker = tools.strip("--strip-all", worker, &work.path().join(WORKER))?;
 
         let out = layout.root.join(&self.out);
         fs::create_dir_all(&out).with_context(|| format!("cannot create ({})", out.display()))?;
@@ -100,6 +112,7 @@ impl Dist {
 
         println!("{} crates linked, {}", crates.len(), elf.words());
         for path in [
+            "lib/echocart-worker",
             "lib/libechocart.a",
             &format!("lib/libechocart.so.{VERSION}"),
         ] {
@@ -122,6 +135,8 @@ impl Dist {
             "--locked",
             "--package",
             "echocart-bridge",
+            "--package",
+            "echocart-infer",
         ]);
         let mut folder = layout.target();
         if let Some(target) = &self.target {
@@ -182,7 +197,7 @@ fn debian_machine(machine: &str) -> Result<&'static str> {
 
 /// Release of the compiler, for example `1.92.0`.
 fn compiler() -> Result<String> {
-    let words = crates::output(Command::new("rustc").arg("--version"))?;
+    let words = command::output(Command::new("rustc").arg("--version"))?;
     let release = words.split(' ').nth(1);
     Ok(release.context("rustc tells no version")?.to_owned())
 }

@@ -13,6 +13,7 @@ mod pip;
 mod probe;
 mod python;
 mod runtime_libs;
+mod sanitize;
 mod setup;
 mod tensorrt;
 mod test;
@@ -60,6 +61,7 @@ enum Task {
     },
     /// Fetch the pinned libraries of an engine provider
     RuntimeLibs(runtime_libs::RuntimeLibs),
+    Sanitize(sanitize::Sanitize),
     /// Compile every TensorRT flavour for every chip with NVIDIA's ahead-of-time compiler, no GPU needed
     CheckTensorrt(tensorrt::CheckTensorRt),
     /// Set up and run every check: formatting, clippy, tests, the page in a browser
@@ -77,6 +79,7 @@ fn run(task: Task) -> Result<()> {
         Task::Dist(dist) => dist.run(&layout),
         Task::Setup { no_system, tests } => setup::only(&layout, !no_system, tests),
         Task::RuntimeLibs(libs) => libs.run(&layout),
+        Task::Sanitize(sanitize) => sanitize.run(&layout),
         Task::CheckTensorrt(check) => check.run(&layout),
         Task::Test { no_system } => test::run(&layout, !no_system),
     }

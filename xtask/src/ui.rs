@@ -40,7 +40,7 @@ pub fn install(layout: &Layout) -> Result<()> {
         );
     }
     println!(
-        "fetching the browser driver that tests/ui/package.json pins into {}: with npm, about 2 MB",
+        "fetching the browser driver and axe-core that tests/ui/package.json pins into {}: with npm, about 3 MB",
         layout.short(&to).display()
     );
     remove(&part)?;

@@ -1,13 +1,12 @@
 //! The crates that are linked into the library, as Cargo resolves them.
 
-use crate::command::{self, cargo};
+use crate::command::{cargo, output};
 use crate::layout::Layout;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 const PACKAGE: &str = "echocart-bridge";
 
@@ -187,26 +186,6 @@ fn array<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
         .and_then(Value::as_array)
         .into_iter()
         .flatten()
-}
-
-/// What a command prints.
-///
-/// # Errors
-/// When it does not start or does not end with 0.
-pub fn output(command: &mut Command) -> Result<String> {
-    let output = command
-        .output()
-        .with_context(|| format!("cannot start `{}`", command::line(command)))?;
-    if !output.status.success() {
-        bail!(
-            "expected exit code 0, found {}: {} (`{}`)",
-            command::ending(output.status),
-            String::from_utf8_lossy(&output.stderr).trim(),
-            command::line(command)
-        );
-    }
-    String::from_utf8(output.stdout)
-        .with_context(|| format!("expected UTF-8 (`{}`)", command::line(command)))
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! A look into the shared library: what it needs, what it exports, how it is called.
 
-use super::crates::output;
-use crate::command;
+use crate::command::{self, output};
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,7 +17,20 @@ const ALLOWED: [&str; 6] = [
     "ld-linux-",
 ];
 
-/// The binutils for one machine.
+/// How the shared library is linked: complete, read-only where it can be, and never unloaded.
+const LINK: [&str; 9] = [
+    "-Wl,-z,defs,-z,relro,-z,now,-z,nodelete,-z,noexecstack",
+    "-Wl,--gc-sections",
+    "-Wl,--build-id=sha1",
+    "-Wl,--as-needed",
+    "-lgcc_s",
+    "-lm",
+    "-ldl",
+    "-lpthread",
+    "-lc",
+];
+
+/// The compiler and binutils for one machine.
 #[derive(Debug)]
 pub struct Tools {
     prefix: String,
@@ -63,6 +75,41 @@ impl Tools {
         Command::new(format!("{}{name}", self.prefix))
     }
 
+    /// Links the shared library out of the static one, with every function of the ABI under one
+    /// version node and nothing else visible.
+    ///
+    /// Cargo's own shared library cannot have the node: rustc hands the linker a list without one,
+    /// which GNU ld refuses to combine and lld lets win.
+    ///
+    /// # Errors
+    /// When the linker does not find all that the functions need in glibc and libgcc.
+    pub fn link(
+        &self,
+        archive: &Path,
+        functions: &BTreeSet<String>,
+        soname: &str,
+        node: &str,
+        to: &Path,
+    ) -> Result<()> {
+        let script = to.with_extension("map");
+        let names: String = functions
+            .iter()
+            .map(|name| format!("    {name};\n"))
+            .collect();
+        let text = format!("{node} {{\n  global:\n{names}  local:\n    *;\n}};\n");
+        fs::write(&script, text).with_context(|| format!("cannot write ({})", script.display()))?;
+        let mut gcc = self.tool("gcc");
+        gcc.arg("-shared").arg("-o").arg(to);
+        for function in functions {
+            gcc.arg(format!("-Wl,--undefined={function}"));
+        }
+        gcc.arg(archive)
+            .arg(format!("-Wl,--version-script={}", script.display()))
+            .arg(format!("-Wl,-soname,{soname}"))
+            .args(LINK);
+        command::run(&mut gcc)
+    }
+
     /// Strips a copy of a library and reads it.
     ///
     /// # Errors
@@ -74,11 +121,11 @@ impl Tools {
         fs::read(to).with_context(|| format!("cannot read ({})", to.display()))
     }
 
-    /// Checks the soname, what is needed and what is exported.
+    /// Checks the soname, what is needed, what is exported and under which version.
     ///
     /// # Errors
     /// When one of them is not as it must be.
-    pub fn look(&self, library: &Path, soname: &str) -> Result<Elf> {
+    pub fn look(&self, library: &Path, soname: &str, node: &str) -> Result<Elf> {
         let dynamic = output(self.tool("readelf").args(["-d", "-W"]).arg(library))?;
         if !dynamic.contains(&format!("soname: [{soname}]")) {
             bail!(
@@ -97,13 +144,18 @@ impl Tools {
         }
         let symbols = output(self.tool("nm").args(["-D", "-P"]).arg(library))?;
         let mut exported = BTreeSet::new();
-        for name in symbols.lines().filter_map(defined) {
-            if !name.starts_with("echocart_") && !name.starts_with("ECHOCART_") {
+        for symbol in symbols.lines().filter_map(defined) {
+            let name = symbol.split('@').next().unwrap_or(symbol);
+            if !name.starts_with("echocart_") {
                 bail!("expected only echocart_* to be exported, found {name}");
             }
-            if name.starts_with("echocart_") {
-                exported.insert(name.to_owned());
+            if symbol != format!("{name}@@{node}") {
+                bail!("expected {name}@@{node}, found {symbol}");
             }
+            exported.insert(name.to_owned());
+        }
+        if !dynamic.contains("NODELETE") {
+            bail!("expected a library that stays mapped (-z nodelete), found another");
         }
         let versions = output(self.tool("readelf").args(["-V", "-W"]).arg(library))?;
         Ok(Elf {
@@ -125,12 +177,11 @@ pub fn declared(header: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// The name on a line of `nm -P`, unless it is undefined.
+/// The symbol on a line of `nm -P`, unless it is undefined or the name of a version.
 fn defined(line: &str) -> Option<&str> {
     let mut words = line.split(' ');
     let (name, kind) = (words.next()?, words.next()?);
-    let plain = name.split('@').next().unwrap_or(name);
-    (!["U", "w", "v", "A"].contains(&kind)).then_some(plain)
+    (!["U", "w", "v", "A"].contains(&kind)).then_some(name)
 }
 
 /// The latest `GLIBC_` version that is asked for.
@@ -172,11 +223,9 @@ mod tests {
     #[test]
     fn undefined_symbols_are_not_exports() {
         assert_eq!(defined("malloc@GLIBC_2.2.5 U"), None);
-        assert_eq!(
-            defined("echocart_clock_now T 8fff0 20"),
-            Some("echocart_clock_now")
-        );
-        assert_eq!(defined("echocart_x@@ECHOCART_0 T 1 2"), Some("echocart_x"));
+        assert_eq!(defined("ECHOCART_0 A 0 "), None);
+        let symbol = "echocart_x@@ECHOCART_0";
+        assert_eq!(defined("echocart_x@@ECHOCART_0 T 1 2"), Some(symbol));
     }
 
     #[test]
@@ -187,11 +236,11 @@ mod tests {
         }
         let tools = Tools::of(std::env::consts::ARCH);
         let message = tools
-            .look(libc, "libechocart.so.0")
+            .look(libc, "libechocart.so.0", "N")
             .unwrap_err()
             .to_string();
         assert!(message.contains("expected the soname"), "{message}");
-        let message = tools.look(libc, "libm.so.6").unwrap_err().to_string();
+        let message = tools.look(libc, "libm.so.6", "N").unwrap_err().to_string();
         assert!(message.contains("only echocart_*"), "{message}");
     }
 }

@@ -28,6 +28,8 @@ pub struct Built {
     pub shared: Vec<u8>,
     /// The static library.
     pub archive: Vec<u8>,
+    /// The process that inference runs in.
+    pub worker: Vec<u8>,
     /// The list of licences.
     pub licences: String,
 }
@@ -61,6 +63,11 @@ pub fn lay_out(layout: &Layout, built: &Built, places: Places) -> Result<Tree> {
         format!("{libraries}/libechocart.a"),
         Node::plain(&*built.archive),
     );
+    let worker = Node::File {
+        bytes: built.worker.clone(),
+        executable: true,
+    };
+    tree.insert(format!("{libraries}/{}", super::WORKER), worker);
 
     let bridge = layout.root.join(BRIDGE);
     let mut copy = |from: &Path, to: String| -> Result<()> {
@@ -77,6 +84,8 @@ pub fn lay_out(layout: &Layout, built: &Built, places: Places) -> Result<Tree> {
         ("wrapper/echocart.py", format!("{share}/python/echocart.py")),
         ("README.md", format!("{share}/CONTRACT.md")),
         ("JETSON.md", format!("{share}/JETSON.md")),
+        ("../configs/README.md", format!("{share}/CONFIGURATION.md")),
+        ("../configs/carts/demo.toml", format!("{share}/cart.toml")),
         ("packaging/README.md", format!("{share}/README.md")),
         ("../LICENSE-APACHE", format!("{share}/LICENSE-APACHE")),
         ("../LICENSE-MIT", format!("{share}/LICENSE-MIT")),
@@ -154,6 +163,7 @@ mod tests {
             abi_major: 4,
             shared: Vec::new(),
             archive: Vec::new(),
+            worker: Vec::new(),
             licences: String::new(),
         };
         let places = Places {
