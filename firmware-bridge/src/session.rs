@@ -112,6 +112,10 @@ impl Engine for Watched {
     fn tokens(&mut self, slot: usize, out: &mut Vec<f32>) -> Result<(), EngineError> {
         self.engine.tokens(slot, out)
     }
+
+    fn keep_warm(&mut self) -> Result<bool, EngineError> {
+        self.engine.keep_warm()
+    }
 }
 
 /// What a pipeline is started from.

@@ -63,4 +63,8 @@ impl Engine for Delayed {
     fn tokens(&mut self, slot: usize, out: &mut Vec<f32>) -> Result<(), EngineError> {
         self.engine.tokens(slot, out)
     }
+
+    fn keep_warm(&mut self) -> Result<bool, EngineError> {
+        self.engine.keep_warm()
+    }
 }
