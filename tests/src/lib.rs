@@ -50,6 +50,19 @@ pub fn echocart() -> std::io::Result<Command> {
     Ok(command)
 }
 
+/// The demo's configuration with the page on any free port and the exam's folder in `dir`, which
+/// only one process may have open.
+///
+/// # Errors
+/// When the demo's configuration cannot be read.
+pub fn demo_config(dir: &Path) -> std::io::Result<String> {
+    let demo = std::fs::read_to_string(root().join("configs/carts/demo.toml"))?;
+    let folder = format!("\"{}\"", dir.join("exam").display());
+    Ok(demo
+        .replace("127.0.0.1:8787", "127.0.0.1:0")
+        .replace("\".echocart/exam\"", &folder))
+}
+
 /// Below `.echocart`, where `cargo xtask setup` and `demo` put what they fetch and make.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 
 use echocart_core::hash::sha256_file;
 use echocart_core::manifest::{FileEntry, Manifest};
-use echocart_tests::{build_dir, echocart, events, fetched, root, shared, text};
+use echocart_tests::{build_dir, demo_config, echocart, events, fetched, root, shared, text};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -386,8 +386,8 @@ fn a_port_in_use_is_exit_2() {
     let address = taken.local_addr().unwrap().to_string();
     let dir = tempfile::tempdir().unwrap();
     let config = dir.path().join("taken.toml");
-    let demo = fs::read_to_string(root().join("configs/carts/demo.toml")).unwrap();
-    fs::write(&config, demo.replace("127.0.0.1:8787", &address)).unwrap();
+    let demo = demo_config(dir.path()).unwrap();
+    fs::write(&config, demo.replace("127.0.0.1:0", &address)).unwrap();
     let cine = fetched(CINE).unwrap();
     let package = fetched(PACKAGE).unwrap();
     let (cine, package) = (cine.to_str().unwrap(), package.to_str().unwrap());

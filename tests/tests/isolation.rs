@@ -7,7 +7,7 @@ mod plain;
 
 use echocart_core::hash;
 use echocart_core::manifest::Manifest;
-use echocart_tests::{build_dir, echocart, events, fetched, root, text};
+use echocart_tests::{build_dir, demo_config, echocart, events, fetched, text};
 use plain::plain_package;
 use serde_json::Value;
 use std::fs;
@@ -23,12 +23,12 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The demo's configuration on any free port, with another `[engine]` table if one is given.
 fn config(dir: &Path, engine: Option<&str>) -> PathBuf {
-    let demo = fs::read_to_string(root().join("configs/carts/demo.toml")).unwrap();
+    let demo = demo_config(dir).unwrap();
     let (_, rest) = demo.split_once("[package]").unwrap();
     let engine = engine.unwrap_or("providers = [\"CPU\"]\npolicy = \"degrade\"");
     let text = format!("[engine]\nintra_op_threads = 2\n{engine}\n[package]{rest}");
     let path = dir.join("cart.toml");
-    fs::write(&path, text.replace("127.0.0.1:8787", "127.0.0.1:0")).unwrap();
+    fs::write(&path, text).unwrap();
     path
 }
 

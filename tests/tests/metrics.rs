@@ -1,6 +1,6 @@
 //! What a monitor is told by a running cart, through a real scrape.
 
-use echocart_tests::{echocart, events, fetched, root};
+use echocart_tests::{demo_config, echocart, events, fetched, root};
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -21,10 +21,8 @@ impl Drop for Cart {
 
 #[expect(clippy::unwrap_used, reason = "a test helper")]
 fn start(dir: &std::path::Path, extra: &[&str]) -> Cart {
-    let config = std::fs::read_to_string(root().join("configs/carts/demo.toml")).unwrap();
-    let config = config.replace("127.0.0.1:8787", "127.0.0.1:0");
     let file = dir.join("cart.toml");
-    std::fs::write(&file, config).unwrap();
+    std::fs::write(&file, demo_config(dir).unwrap()).unwrap();
     let mut process = echocart()
         .unwrap()
         .args(["run", "--source", "phantom:view=A4C,ef=55", "--package"])
@@ -165,8 +163,14 @@ fn the_scrape_agrees_with_the_events_of_the_same_run() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("events.jsonl");
     let cart = start(dir.path(), &["--events", file.to_str().unwrap()]);
+    // While the engine starts, events name no provider: what is compared is a session that infers.
     let scrape = scrape_until(cart.address, |s| {
-        sample(s, "echocart_estimates_total").is_some_and(|n| n >= 2.0)
+        [
+            "echocart_estimates_total",
+            "echocart_inference_seconds_count",
+        ]
+        .iter()
+        .all(|name| sample(s, name).is_some_and(|n| n >= 2.0))
     });
     drop(cart);
     let counted = sample(&scrape, "echocart_estimates_total").unwrap();
@@ -179,7 +183,9 @@ fn the_scrape_agrees_with_the_events_of_the_same_run() {
         estimates as f64 >= counted,
         "{estimates} in the file, {counted} scraped"
     );
-    let session = &events(&file).unwrap()[0]["session"];
+    let all = events(&file).unwrap();
+    let last = all.iter().rfind(|e| e["type"] == "estimate").unwrap();
+    let session = &last["session"];
     for key in ["package", "provider", "config", "library"] {
         let label = format!("{key}=\"{}\"", session[key].as_str().unwrap());
         assert!(scrape.contains(&label), "{label} is not in {scrape}");

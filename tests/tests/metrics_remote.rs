@@ -1,6 +1,6 @@
 //! The page for other machines: TLS, the token, and how often one may ask.
 
-use echocart_tests::{echocart, fetched, root, text};
+use echocart_tests::{demo_config, echocart, fetched, text};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use std::fs::{self, Permissions};
@@ -39,13 +39,13 @@ fn set_up(dir: &Path) -> (Command, CertificateDer<'static>) {
         fs::write(dir.join(name), content).unwrap();
         fs::set_permissions(dir.join(name), Permissions::from_mode(0o600)).unwrap();
     }
-    let demo = fs::read_to_string(root().join("configs/carts/demo.toml")).unwrap();
+    let demo = demo_config(dir).unwrap();
     let shown = dir.display();
     let remote = format!(
         "\n[serve.remote]\ntoken_file = \"{shown}/token\"\n\
          certificate_file = \"{shown}/certificate.pem\"\nkey_file = \"{shown}/key.pem\"\n"
     );
-    let config = demo.replace("127.0.0.1:8787", "0.0.0.0:0") + &remote;
+    let config = demo.replace("127.0.0.1:0", "0.0.0.0:0") + &remote;
     fs::write(dir.join("cart.toml"), config).unwrap();
     let mut command = echocart().unwrap();
     command

@@ -5,7 +5,7 @@
 
 mod plain;
 
-use echocart_tests::{build_dir, echocart, events, fetched, root, text};
+use echocart_tests::{build_dir, demo_config, echocart, events, fetched, root, text};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -74,8 +74,7 @@ fn assert_quiet(command: &Command, own: &[PathBuf]) {
 fn the_demo_run_stays_on_this_machine_and_in_its_folders() {
     let dir = tempfile::tempdir().unwrap();
     let config = dir.path().join("cart.toml");
-    let demo = std::fs::read_to_string(root().join("configs/carts/demo.toml")).unwrap();
-    std::fs::write(&config, demo.replace("127.0.0.1:8787", "127.0.0.1:0")).unwrap();
+    std::fs::write(&config, demo_config(dir.path()).unwrap()).unwrap();
     let mut run = echocart().unwrap();
     run.arg("run")
         .arg("--source")

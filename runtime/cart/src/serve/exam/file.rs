@@ -1,7 +1,7 @@
 //! What of an exam outlives the process: decisions and numbers, never an image.
 
 use super::wire::Exam;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 const NAME: &str = "exam.json";
 const MOST_BYTES: u64 = 4 << 20;
 
-/// The file of one cart.
-#[derive(Debug, Clone)]
+/// The file of one cart, which no other process writes meanwhile.
+#[derive(Debug)]
 pub struct ExamFile {
     folder: PathBuf,
+    _lock: File,
 }
 
 /// What could not be done, on one line.
@@ -23,11 +24,30 @@ fn wrong(what: &str, path: &Path, source: impl std::fmt::Display) -> String {
     )
 }
 
+/// Held until the process ends, however it does.
+fn lock(folder: &Path) -> Result<File, String> {
+    let path = folder.join("lock");
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    let file = options
+        .open(&path)
+        .map_err(|e| wrong("cannot make", &path, e))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(wrong(
+            "in use",
+            folder,
+            "expected a folder of this process only, found another echocart in it",
+        )),
+        Err(TryLockError::Error(e)) => Err(wrong("cannot lock", &path, e)),
+    }
+}
+
 impl ExamFile {
     /// Makes the folder if it is missing; only this user may enter it.
     ///
     /// # Errors
-    /// One line: it cannot be made, or others can enter it.
+    /// One line: it cannot be made, others can enter it, or another process has it open.
     pub fn open(folder: &Path) -> Result<Self, String> {
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true).mode(0o700);
@@ -47,6 +67,7 @@ impl ExamFile {
         }
         Ok(Self {
             folder: folder.to_owned(),
+            _lock: lock(folder)?,
         })
     }
 

@@ -78,6 +78,14 @@ impl Room {
         }
     }
 
+    /// The process ends and begins again.
+    fn restarted(self) -> Self {
+        let Self { desk, clip, folder } = self;
+        drop(desk);
+        let desk = open(folder.path());
+        Self { desk, clip, folder }
+    }
+
     /// Half a second of images, then an estimate of the last two seconds.
     fn say(&mut self, says: &Says) -> Option<Event> {
         for _ in 0..15 {
@@ -539,7 +547,7 @@ fn a_restart_keeps_numbers_and_decisions_but_no_image_and_asks_who_it_is() {
     assert_eq!((mode(&file), mode(file.parent().unwrap())), (0o600, 0o700));
     let before = room.newest();
 
-    room.desk = open(room.folder.path());
+    let mut room = room.restarted();
     assert_eq!(room.exam().asking, Some(Asking::Restarted));
     assert_eq!(
         room.newest(),
@@ -555,7 +563,7 @@ fn a_restart_keeps_numbers_and_decisions_but_no_image_and_asks_who_it_is() {
     room.ask(Command::NewPatient).unwrap();
     room.desk.save();
     assert!(!file.exists());
-    assert_eq!(open(room.folder.path()).lock().exam.asking, None);
+    assert_eq!(room.restarted().exam().asking, None);
 }
 
 #[test]
@@ -569,6 +577,15 @@ fn a_folder_that_others_can_enter_or_a_file_that_is_no_exam_is_refused() {
     std::fs::set_permissions(&inside, std::fs::Permissions::from_mode(0o700)).unwrap();
     std::fs::write(inside.join("exam.json"), "{}").unwrap();
     assert!(open().unwrap_err().contains("is not an exam"));
+}
+
+#[test]
+fn a_folder_that_another_process_has_open_is_refused() {
+    let room = Room::new();
+    let again = Desk::open(&config(room.folder.path()), &BTreeMap::new(), now);
+    let refusal = again.map(|_| ()).unwrap_err();
+    assert!(refusal.contains("another echocart"), "{refusal}");
+    let _ = room.restarted();
 }
 
 #[test]
