@@ -2,9 +2,11 @@
 //! does not.
 
 use echocart_core::recorder::{Entry, Record, RecordingReader};
-use echocart_tests::{echocart, fetched, text};
+use echocart_tests::{demo_config, echocart, fetched, text};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 #[expect(clippy::unwrap_used, reason = "a test helper")]
@@ -176,4 +178,79 @@ fn the_signal_saves_while_the_run_goes_on_and_the_end_saves_again() {
         "an existing file: {}",
         text(&again)
     );
+}
+
+/// One request to the page: status line and headers, then the body.
+#[expect(clippy::unwrap_used, reason = "a test helper")]
+fn ask(address: &str, first: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let limit = Some(Duration::from_secs(30));
+    stream.set_read_timeout(limit).unwrap();
+    let length = body.len();
+    let head = format!("{first} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
+    let kind = format!("Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n");
+    stream
+        .write_all(format!("{head}{kind}{body}").as_bytes())
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn saving_the_best_clip_on_the_page_saves_a_recording_that_replays() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("recordings");
+    let table = format!(
+        "\n[recorder]\nbudget_mib = 32\nfolder = \"{}\"\n",
+        folder.display()
+    );
+    let config = dir.path().join("cart.toml");
+    std::fs::write(&config, demo_config(dir.path()).unwrap() + &table).unwrap();
+    let mut cart = echocart()
+        .unwrap()
+        .args(["run", "--source", "phantom:view=A4C,ef=55", "--package"])
+        .arg(fetched("packages/demo").unwrap())
+        .arg("--config")
+        .arg(&config)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let said = BufReader::new(cart.stdout.take().unwrap());
+    let mut lines = said.lines().map_while(Result::ok);
+    let page = lines.find_map(|l| l.strip_prefix("page: http://").map(str::to_owned));
+    let address = page.unwrap();
+    std::thread::spawn(move || lines.count());
+
+    // Images are kept for captures from the first reader on.
+    let mut reader = TcpStream::connect(&address).unwrap();
+    let upgrade = format!(
+        "GET /ws HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    );
+    reader.write_all(upgrade.as_bytes()).unwrap();
+    let mut from = reader.try_clone().unwrap();
+    std::thread::spawn(move || std::io::copy(&mut from, &mut std::io::sink()));
+
+    let until = Instant::now() + Duration::from_secs(120);
+    loop {
+        let answer = ask(&address, "POST /exam", r#"{"do":"best"}"#);
+        if answer.starts_with("HTTP/1.1 204") {
+            break;
+        }
+        assert!(answer.starts_with("HTTP/1.1 409"), "{answer}");
+        assert!(Instant::now() < until, "no best clip: {answer}");
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    let answer = ask(&address, "GET /exam", "");
+    let body = answer.split_once("\r\n\r\n").unwrap().1;
+    let exam: serde_json::Value = serde_json::from_str(body).unwrap();
+    let capture = exam["exam"]["captures"].as_array().unwrap().last().unwrap();
+    assert_eq!(capture["how"], "BEST", "{capture}");
+    let file = folder.join(capture["recording"]["file"].as_str().unwrap());
+    cart.kill().unwrap();
+    cart.wait().unwrap();
+    let again = replay(&file, &[]);
+    assert_eq!(again.status.code(), Some(0), "{}", text(&again));
+    assert!(text(&again).ends_with("identical\n"), "{}", text(&again));
 }

@@ -23,7 +23,8 @@ const STEPS: [(&str, Check); 7] = [
     }),
     ("demo package", |layout| package::make(layout).map(ran)),
     ("unit and integration tests", |layout| {
-        command::run(cargo(layout).args(["test", "--release", "--workspace"])).map(ran)
+        let what = ["test", "--release", "--workspace", "--no-fail-fast"];
+        command::run(cargo(layout).args(what)).map(ran)
     }),
     ("TensorRT without a GPU", tensorrt::where_present),
     ("page in a browser", |layout| ui::check(layout).map(ran)),

@@ -111,7 +111,7 @@ fn run_with(
         None => None,
     };
     let exam = desk.as_ref().map(Desk::ticket);
-    let hub = Hub::new(desk);
+    let hub = Hub::new(desk.clone());
     let metrics = Metrics::default();
     let serving = Serving {
         address: config.serve.address.clone(),
@@ -170,6 +170,9 @@ fn run_with(
     let (mut session, producer, receiver) = Session::start(setup).because(Cause::Other)?;
     metrics.observe(session.observer());
     let saving = saving.of(session.recorder());
+    if let (Some(desk), Some(recorder)) = (desk, session.recorder()) {
+        desk.record_with(recorder);
+    }
     let readers = Readers { hub, metrics };
     let events = EventThread::start(receiver, events_file, readers, stop.clone(), pace)?;
     let capture = Capture::start(CaptureSetup {

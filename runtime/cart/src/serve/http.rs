@@ -4,7 +4,6 @@ use super::guard::Guard;
 use super::tls::{Client, Gate};
 use super::{Hub, client, exam, health, login};
 use crate::metrics::Metrics;
-use axum::Router;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::StatusCode;
@@ -12,12 +11,24 @@ use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 const MAX_CLIENTS: u32 = 16;
+/// Connections at once; others wait in the system's queue.
+const MAX_CONNECTIONS: usize = 128;
+/// How long a client may take to send a request's head, or to send none on an open connection.
+const HEAD_LIMIT: Duration = Duration::from_secs(5);
+/// How long a request may take from its head to its answer's.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 const MAX_MESSAGE_FROM_CLIENT_BYTES: usize = 256;
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -97,9 +108,26 @@ pub(super) async fn answer(
     tls: Option<TlsAcceptor>,
     state: AppState,
 ) -> Result<(), std::io::Error> {
-    let gate = Gate::open(listener, tls)?;
-    let service = routes(state).into_make_service_with_connect_info::<Client>();
-    axum::serve(gate, service).await
+    let mut gate = Gate::open(listener, tls)?;
+    let routes = routes(state);
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    while let Ok(place) = places.clone().acquire_owned().await {
+        let (stream, client) = gate.accept().await;
+        let routes = routes.clone().layer(Extension(ConnectInfo(client)));
+        tokio::spawn(async move {
+            let mut server = http1::Builder::new();
+            server
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_LIMIT);
+            let service = TowerToHyperService::new(routes);
+            let connection = server.serve_connection(TokioIo::new(stream), service);
+            if let Err(error) = connection.with_upgrades().await {
+                tracing::debug!(client = %client.0.ip(), %error, "connection ended");
+            }
+            drop(place);
+        });
+    }
+    Ok(())
 }
 
 fn routes(state: AppState) -> Router {
@@ -145,7 +173,10 @@ async fn guarded(
     let path = request.uri().path();
     let mut response = match state.guard.authorise(headers, client.ip()) {
         Err(refusal) if !login::is_open(path) => login::ask(refusal, path),
-        _ => next.run(request).await,
+        _ => match timeout(ANSWER_LIMIT, next.run(request)).await {
+            Ok(response) => response,
+            Err(_) => (StatusCode::REQUEST_TIMEOUT, "request not whole in time\n").into_response(),
+        },
     };
     let (scheme, forms) = match state.guard.is_remote() {
         true => ("wss", "'self'"),

@@ -7,6 +7,9 @@ use echocart_core::events::{Counters, Event, Reason, State, StateKind, Summary};
 use echocart_core::frame::{FrameMeta, PixelFormat};
 use reader::{Message, Reader, request};
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
 
 const NOW_NANOS: i64 = 77_000_000_005;
 
@@ -122,6 +125,37 @@ fn a_page_of_another_origin_gets_no_events() {
         assert_eq!(opened.is_ok(), allowed, "{origin}: {:?}", opened.err());
     }
     assert!(Reader::open(address, "Host: rebound.example\r\n").is_err());
+}
+
+#[test]
+fn a_request_that_is_never_whole_is_ended_and_others_are_served_meanwhile() {
+    let (_hub, server) = serve();
+    let address = server.local_address();
+    let halves = [
+        "GET / HTTP/1.1\r\nHost: ".to_owned(),
+        String::new(),
+        format!(
+            "POST /exam HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n\
+             Content-Length: 20\r\n\r\n{{"
+        ),
+    ];
+    let open = halves.map(|half| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(half.as_bytes()).unwrap();
+        stream
+    });
+    let own = format!("Host: {address}\r\n");
+    assert!(request(address, "/", &own).starts_with("HTTP/1.1 200"));
+    for mut stream in open {
+        stream
+            .set_read_timeout(Some(Duration::from_secs(60)))
+            .unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let answer = String::from_utf8_lossy(&answer);
+        let refused = answer.is_empty() || answer.starts_with("HTTP/1.1 4");
+        assert!(refused, "{answer}");
+    }
 }
 
 #[test]

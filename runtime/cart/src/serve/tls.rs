@@ -1,8 +1,6 @@
 //! Connections, with TLS where the page is served to other machines.
 
 use super::{Remote, ServeError};
-use axum::extract::connect_info::Connected;
-use axum::serve::{IncomingStream, Listener};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -77,16 +75,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Client(pub SocketAddr);
 
-impl Connected<IncomingStream<'_, Gate>> for Client {
-    fn connect_info(stream: IncomingStream<'_, Gate>) -> Self {
-        Self(*stream.remote_addr())
-    }
-}
-
 /// Gives connections that are ready to be served.
 pub(super) struct Gate {
     ready: Receiver<(Box<dyn Stream>, SocketAddr)>,
-    address: SocketAddr,
 }
 
 impl Gate {
@@ -95,26 +86,17 @@ impl Gate {
         tls: Option<TlsAcceptor>,
     ) -> Result<Self, std::io::Error> {
         let listener = TcpListener::from_std(listener)?;
-        let address = listener.local_addr()?;
         let (sender, ready) = mpsc::channel(HANDSHAKES);
         tokio::spawn(accept(listener, tls, sender));
-        Ok(Self { ready, address })
+        Ok(Self { ready })
     }
-}
 
-impl Listener for Gate {
-    type Io = Box<dyn Stream>;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+    /// Waits for the next connection.
+    pub async fn accept(&mut self) -> (Box<dyn Stream>, Client) {
         match self.ready.recv().await {
-            Some(connection) => connection,
+            Some((stream, address)) => (stream, Client(address)),
             None => std::future::pending().await,
         }
-    }
-
-    fn local_addr(&self) -> std::io::Result<Self::Addr> {
-        Ok(self.address)
     }
 }
 

@@ -3,8 +3,8 @@
 use super::clips::CAPTURES;
 use super::watch::Seen;
 use super::wire::{
-    By, Capture, Command, Decision, Export, How, Label, OwnEf, Refused, STANDARD_VIEWS, STATEMENT,
-    Switch,
+    By, Capture, Command, Decision, Export, How, Label, OwnEf, Recording, Refused, STANDARD_VIEWS,
+    STATEMENT, Switch,
 };
 use super::{Desk, Inner, nothing, undecided, unix_millis};
 use echocart_core::events::{Output, Status};
@@ -24,6 +24,40 @@ impl Desk {
             self.ticket.next();
         }
         Ok(())
+    }
+
+    /// Saves what the flight recorder holds, where there is one, for the newest best clip without
+    /// a recording; true when the exam has changed with it. Writes a file.
+    pub(super) fn record_best(&self) -> bool {
+        let Some(recorder) = self.recorder.get() else {
+            return false;
+        };
+        let waits = |c: &Capture| c.how == How::Best && c.recording.is_none();
+        let newest = |inner: &Inner| {
+            inner
+                .exam
+                .captures
+                .last()
+                .filter(|c| waits(c))
+                .map(|c| c.id)
+        };
+        let Some(id) = newest(&self.lock()) else {
+            return false;
+        };
+        let saved = recorder.save_in_folder();
+        let recording = match saved {
+            Ok((path, _)) => {
+                let name = path.file_name().unwrap_or_default();
+                Recording::File(name.to_string_lossy().into_owned())
+            }
+            Err(error) => Recording::Failed(error.to_string()),
+        };
+        let mut inner = self.lock();
+        if let Ok(capture) = inner.find(id) {
+            capture.recording = Some(recording);
+            inner.changed();
+        }
+        true
     }
 
     /// The images of a capture.
@@ -268,6 +302,7 @@ impl Inner {
             package,
             images: count,
             millis: (last_image - first_image).unsigned_abs() / 1_000_000,
+            recording: None,
             clip_decision: Decision::Pending,
             ef_decision: Decision::None,
             ef_reason: None,

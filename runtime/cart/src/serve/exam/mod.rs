@@ -22,11 +22,12 @@ use clips::{Image, Kept, RECENT_NANOS, Recent};
 use echocart_core::config::ExamConfig;
 use echocart_core::events::{Estimate, Event, Evidence, Output, Reason, SCHEMA, StateKind, Status};
 use echocart_core::frame::ExamToken;
+use echocart_core::recorder::Recorder;
 use file::ExamFile;
 use serde::Serialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 use watch::{Turn, Watch};
 use wire::{Asking, Capture, ChecklistView, Decision, Exam, Hold, How, STANDARD_VIEWS, Setup};
@@ -34,13 +35,14 @@ use wire::{Asking, Capture, ChecklistView, Decision, Exam, Hold, How, STANDARD_V
 /// The exam of one process. Clones share it.
 ///
 /// # Real-time
-/// No call waits for a reader or a disk, but [`Desk::save`], which is called from the page's own
-/// thread.
+/// No call waits for a reader or a disk, but [`Desk::save`] and [`Desk::record_best`], which are
+/// called from the page's own threads.
 #[derive(Debug, Clone)]
 pub struct Desk {
     inner: Arc<Mutex<Inner>>,
     file: Arc<Mutex<ExamFile>>,
     ticket: ExamTicket,
+    recorder: Arc<OnceLock<Recorder>>,
 }
 
 #[derive(Debug)]
@@ -98,7 +100,13 @@ impl Desk {
             inner: Arc::new(Mutex::new(inner)),
             file: Arc::new(Mutex::new(file)),
             ticket: ExamTicket::default(),
+            recorder: Arc::default(),
         })
+    }
+
+    /// From now on the best clip is saved from this recorder too.
+    pub fn record_with(&self, recorder: Recorder) {
+        let _ = self.recorder.set(recorder);
     }
 
     /// Names the exam of frames.

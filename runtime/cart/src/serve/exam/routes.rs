@@ -55,7 +55,14 @@ async fn command(
         state.hub.forget_estimate();
     }
     let saving = desk.clone();
-    let _ = tokio::task::spawn_blocking(move || saving.save()).await;
+    let recorded = tokio::task::spawn_blocking(move || {
+        let recorded = command == Command::Best && saving.record_best();
+        saving.save();
+        recorded
+    });
+    if recorded.await.unwrap_or(false) {
+        state.hub.exam_changed();
+    }
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

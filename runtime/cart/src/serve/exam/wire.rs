@@ -132,6 +132,9 @@ pub struct Capture {
     pub images: u32,
     /// Capture time from the first to the last of them, milliseconds.
     pub millis: u64,
+    /// What the flight recorder saved with it, where there is one and the best clip was asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub recording: Option<Recording>,
     /// What became of the clip.
     pub clip_decision: Decision,
     /// What became of its EF.
@@ -139,6 +142,16 @@ pub struct Capture {
     /// Why the EF was rejected.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ef_reason: Option<RejectReason>,
+}
+
+/// What the flight recorder held, saved or not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recording {
+    /// The file's name in the recorder's folder.
+    File(String),
+    /// Why there is no file.
+    Failed(String),
 }
 
 /// What led to a capture.

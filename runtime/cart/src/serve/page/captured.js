@@ -128,6 +128,9 @@ export class CapturedPanel {
     const kept = capture.images > 0 ? [length] : [];
     setText(at('.when'), [time, captured.how[capture.how], ...kept].join(', '));
     setText(at('.heart'), heart(capture));
+    const { recording } = capture;
+    setHidden(at('.recording'), recording === undefined);
+    setText(at('.recording'), recording ? captured.recording(recording.file) : '');
   }
 
   #ejection(capture) {

@@ -217,6 +217,7 @@ export const de = {
     after: 'nach Anzeige der EF der KI angegeben',
     keypad: 'Ihre EF in Prozent, 1 bis 99',
     clip: (seconds, images) => `${seconds.toFixed(1).replace('.', ',')} s, ${images} Bilder`,
+    recording: (file) => (file ? `Aufzeichnung: ${file}` : 'Aufzeichnung nicht gesichert'),
   },
   rejectWhy: 'Warum wird die EF abgelehnt?',
   reject: {

@@ -210,6 +210,7 @@ export const en = {
     after: 'given after the AI’s was shown',
     keypad: 'Your EF in percent, 1 to 99',
     clip: (seconds, images) => `${seconds.toFixed(1)} s, ${images} images`,
+    recording: (file) => (file ? `Recording: ${file}` : 'Recording not saved'),
   },
   rejectWhy: 'Why is the EF rejected?',
   reject: {
