@@ -105,6 +105,10 @@ fn a_worker_answers_bit_for_bit_as_the_engine_in_process_and_leaves_nothing() {
         there.head(head, &slots, &mut other).unwrap();
         assert!(one == other && !one.is_empty(), "{head}");
     }
+    there.tokens(3, &mut one).unwrap();
+    assert!(there.keep_warm().unwrap());
+    there.tokens(3, &mut other).unwrap();
+    assert!(one == other, "a pulse changes no slot");
     let errors = [&mut here as &mut dyn Engine, &mut there]
         .map(|e| e.head("view", &[7], &mut one).unwrap_err().to_string());
     assert_eq!(errors[0], errors[1]);

@@ -281,6 +281,11 @@ impl Engine for WorkerEngine {
     fn tokens(&mut self, slot: usize, out: &mut Vec<f32>) -> Result<(), EngineError> {
         self.fetch(&Message::Tokens { slot }, out)
     }
+
+    fn keep_warm(&mut self) -> Result<bool, EngineError> {
+        let ready = self.ready()?;
+        Ok(self.ask(&ready, &Message::Warm)? > 0)
+    }
 }
 
 impl Drop for WorkerEngine {

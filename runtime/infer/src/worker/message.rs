@@ -6,7 +6,7 @@ use crate::refusal::Refused;
 use echocart_core::engine::EngineError;
 
 /// Version of these messages; both sides are of one build, and this proves it.
-pub(super) const PROTOCOL: u16 = 2;
+pub(super) const PROTOCOL: u16 = 3;
 /// Largest packet.
 pub(super) const MOST_BYTES: usize = 64 * 1024;
 
@@ -29,6 +29,8 @@ pub(super) enum Message {
     },
     /// Host: hand over a slot's tokens.
     Tokens { slot: usize },
+    /// Host: run once on whatever there is, so that an idle device stays ready.
+    Warm,
     /// Host: end.
     Bye,
     /// Worker: alive.
@@ -61,6 +63,7 @@ impl Message {
             } => to.kind(5).text(name).list(places).list(slots),
             Self::Tokens { slot } => to.kind(6).number(*slot),
             Self::Bye => to.kind(7),
+            Self::Warm => to.kind(8),
             Self::Beat => to.kind(32),
             Self::Ready(json) => to.kind(33).text(json),
             Self::Refused(kind, why) => {
@@ -115,6 +118,7 @@ impl Message {
                 slot: from.number()?,
             },
             7 => Self::Bye,
+            8 => Self::Warm,
             32 => Self::Beat,
             33 => Self::Ready(from.text()?),
             34 => {
@@ -249,6 +253,7 @@ mod tests {
             },
             Message::Tokens { slot: 15 },
             Message::Bye,
+            Message::Warm,
             Message::Beat,
             Message::Ready(text.clone()),
             Message::Refused(Refused::WrongAnswers, text.clone()),
@@ -276,7 +281,7 @@ mod tests {
     #[test]
     fn another_version_is_refused_by_number() {
         let error = Message::read(&[9, 0, 7, 0]).unwrap_err();
-        assert_eq!(error, "message: expected version 2, found 9");
+        assert_eq!(error, "message: expected version 3, found 9");
     }
 
     proptest! {

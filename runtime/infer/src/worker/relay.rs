@@ -348,6 +348,10 @@ impl Engine for Relay {
     fn tokens(&mut self, slot: usize, out: &mut Vec<f32>) -> Result<(), EngineError> {
         self.serving.tokens(slot, out)
     }
+
+    fn keep_warm(&mut self) -> Result<bool, EngineError> {
+        self.serving.keep_warm()
+    }
 }
 
 /// What serves now, and what is said beside it.

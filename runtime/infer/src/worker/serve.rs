@@ -172,6 +172,7 @@ fn answer(
             slots,
         } => engine.multi_view_head(&name, &places, &slots, &mut out)?,
         Message::Tokens { slot } => engine.tokens(slot, &mut out)?,
+        Message::Warm => return engine.keep_warm().map(usize::from),
         other => {
             return Err(broken(io::Error::other(format!(
                 "expected a request, found {other:?}"
