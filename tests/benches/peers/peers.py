@@ -128,7 +128,7 @@ def ort_int8(graph, calibration, out):
     print(f"  onnxruntime.quantization: {time.monotonic() - start:.0f} s, {len(calibration)} clips", flush=True)
 
 
-def subjects(out, provider):
+def subjects(out, provider, as_written):
     """Name, engine, file, precision hint."""
     ids = str(out / "ours" / "encoder.fp32.onnx")
     found = [
@@ -142,6 +142,8 @@ def subjects(out, provider):
         ("echocart INT8, OpenVINO fp32", "openvino", out / "ours-int8" / "encoder.int8.onnx", "f32"),
         ("echocart INT8, OpenVINO bf16", "openvino", out / "ours-int8" / "encoder.int8.onnx", "bf16"),
     ]
+    if as_written:
+        found = [(f"{name.split(',')[0]}, as written", "as_written", path, hint) for name, _, path, hint in found if "INT8, OpenVINO fp32" in name]
     if provider:
         found += [("echocart INT8, ONNX Runtime's OpenVINO provider bf16", "provider", found[-1][2], "bf16")]
     return [subject for subject in found if subject[2].exists()]
@@ -152,7 +154,7 @@ def measure(args):
     _, clips = cines.prepare(args.cine, args.out / "cines")
     rows = [cines.rows(clip) for clip in clips["held-out"][:: args.every]]
     workers = {}
-    for name, engine, path, hint in subjects(args.out, args.provider):
+    for name, engine, path, hint in subjects(args.out, args.provider, args.as_written):
         print(f"loading: {name}", flush=True)
         python = args.provider if engine == "provider" else sys.executable
         worker = Worker(python, engine, path, hint, args.threads)
@@ -203,6 +205,7 @@ def main():
     line.add_argument("--runs", type=int, default=4)
     line.add_argument("--threads", type=int, default=2)
     line.add_argument("--peers", default="nncf,ort")
+    line.add_argument("--as-written", action="store_true", help="only the INT8 graphs of NNCF and ours, with their 8-bit numbers multiplied in fp32")
     line.add_argument("--provider", help="Python with onnxruntime-openvino, for a run on ONNX Runtime's OpenVINO provider")
     args = line.parse_args()
     args.out = args.out.resolve()

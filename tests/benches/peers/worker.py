@@ -47,7 +47,12 @@ def provider(path, hint, threads):
     return ort(path, hint, threads, [("OpenVINOExecutionProvider", {"device_type": "CPU", "load_config": config})])
 
 
-def openvino(path, hint, threads):
+def as_written(path, hint, threads):
+    """8-bit graphs with every quantise and dequantise node computed in fp32: slow, and no product can saturate."""
+    return openvino(path, hint, threads, {"LP_TRANSFORMS_MODE": False})
+
+
+def openvino(path, hint, threads, more=None):
     import openvino as ov
 
     core = ov.Core()
@@ -56,7 +61,8 @@ def openvino(path, hint, threads):
     if any(shape.is_dynamic for shape in sizes.values()):
         fixed = {"rows": [1, 1568, 1536], "ids": [1568]}
         model.reshape({name: fixed[name] for name in sizes})
-    compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": threads})
+    options = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": threads, **(more or {})}
+    compiled = core.compile_model(model, "CPU", options)
     return lambda feeds: compiled({n: feeds[n] for n in sizes})[0]
 
 
@@ -72,7 +78,7 @@ def serve():
         answers.flush()
 
     try:
-        run = {"ort": ort, "openvino": openvino, "provider": provider}[engine](path, hint, threads)
+        run = {"ort": ort, "openvino": openvino, "as_written": as_written, "provider": provider}[engine](path, hint, threads)
     except Exception as error:
         answer(str(error).strip().splitlines()[0])
         return
