@@ -3,7 +3,7 @@
 use crate::engine::{OpenError, OrtEngine};
 use crate::gate::{self, GateError, Passed};
 use crate::library::{Library, LibraryError, family_library_path};
-use crate::options::{EngineOptions, Fallback};
+use crate::options::{EngineOptions, Fallback, has_vnni};
 use crate::provider::{NoProvider, Provider};
 use crate::system;
 use echocart_core::config::{EngineConfig, Policy};
@@ -229,12 +229,14 @@ pub fn library_for(provider: Provider, libraries: Libraries) -> Result<Library, 
 }
 
 /// Precisions a provider is given, best first. 8-bit graphs are never for CPU and CUDA, whose
-/// kernels for them are slower than for floating point, or absent.
-fn preferred(provider: Provider) -> &'static [Precision] {
+/// kernels for them are slower than for floating point, or absent; and for OpenVINO only on a
+/// processor with VNNI: without it they are no faster, and sums of two products saturate at 16 bits.
+fn preferred(provider: Provider, vnni: bool) -> &'static [Precision] {
     use Precision::{Fp8, Fp16, Fp32, Int8, WeightInt4, WeightInt8};
     match provider {
         Provider::Cpu => &[Fp32, WeightInt8, WeightInt4],
-        Provider::OpenVino => &[Int8, Fp32, Fp16],
+        Provider::OpenVino if vnni => &[Int8, Fp32, Fp16],
+        Provider::OpenVino => &[Fp32, Fp16],
         Provider::Cuda => &[Fp16, Fp32],
         Provider::TensorRt => &[Fp8, Int8, Fp16, Fp32],
     }
@@ -285,8 +287,30 @@ fn fits(manifest: &Manifest, variant: &Variant, provider: Provider) -> Result<us
         return Err("was never compared with fp32".to_owned());
     }
     let precision = variant.precision;
-    preferred(provider)
+    let vnni = has_vnni();
+    let without = match precision == Precision::Int8 && !vnni {
+        true => " on a processor without VNNI",
+        false => "",
+    };
+    preferred(provider, vnni)
         .iter()
         .position(|p| *p == precision)
-        .ok_or_else(|| format!("is {}, never chosen for {provider}", precision.as_str()))
+        .ok_or_else(|| {
+            let precision = precision.as_str();
+            format!("is {precision}, never chosen for {provider}{without}")
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn eight_bits_are_for_processors_that_multiply_them() {
+        let openvino = |vnni| preferred(Provider::OpenVino, vnni);
+        assert_eq!(openvino(true).first(), Some(&Precision::Int8));
+        assert!(!openvino(false).contains(&Precision::Int8));
+        assert!(!preferred(Provider::Cpu, true).contains(&Precision::Int8));
+        assert!(preferred(Provider::TensorRt, false).contains(&Precision::Int8));
+    }
 }
