@@ -22,6 +22,7 @@ use crate::ledger::Ledger;
 use crate::manifest::Encoder;
 use crate::outbox::Outbox;
 use crate::preprocess::Preprocessor;
+use crate::pulse::Pulse;
 use crate::recorder::{Cause, Record, SlotRecord};
 use crate::ring::{FrameConsumer, Queued};
 use crate::screen::sector::{Outline, SectorMask};
@@ -79,6 +80,7 @@ pub(crate) struct Assembler {
     rest: Rest,
     waiting: Vec<Waiting>,
     watch: Watch,
+    pulse: Pulse,
     /// What is outside the area of `masked`.
     mask: SectorMask,
     masked: Option<Outline>,
@@ -92,6 +94,8 @@ pub(crate) struct Assembler {
     outstanding: usize,
     clips_superseded: u64,
     geometry: Option<(u32, u32, PixelFormat)>,
+    /// Pass of the newest frame that the heartbeat was followed on.
+    pass: u32,
     exam: Exam,
     sector: u32,
     newest_nanos: Option<i64>,
@@ -137,6 +141,7 @@ impl Assembler {
             rest: Rest::default(),
             waiting: Vec::new(),
             watch: Watch::new(context.screen),
+            pulse: Pulse::new(),
             mask: SectorMask::default(),
             masked: None,
             unfit: None,
@@ -148,6 +153,7 @@ impl Assembler {
             outstanding: 0,
             clips_superseded: 0,
             geometry: None,
+            pass: 0,
             exam: Exam::default(),
             sector: 0,
             newest_nanos: None,
@@ -256,6 +262,7 @@ impl Assembler {
         let unfit = FrameRef::new(queued.number, &queued.meta).unfit.or(seen);
         self.screen(unfit, capture_nanos);
         self.signal(capture_nanos);
+        self.beat(&queued, unfit);
         self.record(|| Record::Frame(self.frame_record(&queued, None, seen)));
         let candidate = Candidate {
             number: queued.number,
@@ -289,6 +296,7 @@ impl Assembler {
         self.restart();
         self.grid = Grid::new(&self.context.manifest.sampling, self.encoder.frames);
         self.watch.reset();
+        self.pulse.reset();
         self.unfit = None;
         self.exam = exam;
         self.publish();

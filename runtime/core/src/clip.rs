@@ -5,6 +5,7 @@
 
 use crate::events::{Exam, Reason, Segment};
 use crate::frame::FrameMeta;
+use crate::pulse::Heart;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
@@ -66,6 +67,8 @@ pub struct Clip {
     pub stretch: u64,
     /// Frames per second that the source gave around the last frame, as far as is known.
     pub source_fps: Option<f64>,
+    /// What was known of the heartbeat at the last frame.
+    pub heart: Option<Heart>,
     /// When the clip was whole.
     pub formed: Instant,
     /// Set by the inference thread when the encoder has run on it.

@@ -52,6 +52,28 @@ pub struct Estimate {
     pub lvef: Output<LvefValue>,
     /// Image signal meter. OFF until an imaging area has been found and measured.
     pub signal: Output<SignalValue>,
+    /// The heart rate around the clip. Absent where it is not known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub heart: Option<HeartRate>,
+}
+
+/// A measured heart rate.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct HeartRate {
+    /// Beats per minute over the newest seconds.
+    pub bpm: f32,
+    /// What it was measured from.
+    pub from: HeartSource,
+}
+
+/// What a heart rate was measured from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HeartSource {
+    /// How the image repeats itself.
+    Image,
+    /// The ECG that came with the frames.
+    Ecg,
 }
 
 /// Head outputs as the graph gave them, by head.

@@ -133,6 +133,7 @@ impl Context {
             } else {
                 Output::quiet(Status::Off)
             },
+            heart: None,
         }
     }
 
@@ -479,6 +480,7 @@ impl Inference {
 
         let evidence = Some(segment.clone());
         let mut estimate = context.refused(clip.number, Reason::WarmingUp, evidence, &self.moment);
+        estimate.heart = clip.heart.map(|h| h.rate());
         let mut raw = Raw::default();
         let logits = self.ask(VIEW, &[slot])?;
         self.answered.0 = encoded;
@@ -610,7 +612,7 @@ impl Inference {
             stretch: clip.stretch,
             view: label,
         };
-        self.readings.push(group, percent, evidence);
+        self.readings.push(group, percent, evidence, clip.heart);
         Ok(Ok(()))
     }
 

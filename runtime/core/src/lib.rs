@@ -34,6 +34,7 @@ pub mod package;
 mod pool;
 pub mod power;
 pub mod preprocess;
+pub mod pulse;
 mod readings;
 pub mod recorder;
 pub mod ring;

@@ -3,6 +3,7 @@
 use crate::decide::{BeatRules, Combined, EjectionRules, Reading, Rhythm, Span, combine};
 use crate::decide::{MAX_READINGS, covered_nanos};
 use crate::events::{Exam, Reason, Segment};
+use crate::pulse::Heart;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -10,6 +11,10 @@ use std::collections::VecDeque;
 const MOST_SEGMENTS: usize = 4;
 /// Longest time from the oldest to the newest frame of a number.
 const MOST_NANOS: i64 = 8_000_000_000;
+/// No share: the few beats that lie within the evidence as a whole are the shorter ones, and may
+/// look regular where the rhythm is not.
+const KNOWN_IRREGULAR: f64 = -1.0;
+const NANOS_PER_MINUTE: f64 = 60e9;
 
 /// What readings must share to make one number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +36,9 @@ struct Kept {
 pub(crate) struct Readings {
     group: Option<Group>,
     kept: VecDeque<Kept>,
+    /// What was known of the heartbeat with the newest one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    heart: Option<Heart>,
 }
 
 impl Readings {
@@ -49,20 +57,30 @@ impl Readings {
         let spans = self.kept.iter().flat_map(|k| k.reading.spans.iter());
         let spans = spans.flatten().flat_map(|s| [s.first_nanos, s.last_nanos]);
         let segments = self.kept.iter().flat_map(|k| k.segments.iter());
-        spans.chain(segments.flat_map(|s| [s.first_capture_nanos, s.last_capture_nanos]))
+        let segments = segments.flat_map(|s| [s.first_capture_nanos, s.last_capture_nanos]);
+        let onsets = self.heart.iter().flat_map(|h| h.onsets.times());
+        spans.chain(segments).chain(onsets.copied())
     }
 
     pub fn clear(&mut self) {
-        self.group = None;
+        (self.group, self.heart) = (None, None);
         self.kept.clear();
     }
 
-    /// Adds the newest reading, of one or two clips; those of another group are forgotten.
-    pub fn push(&mut self, group: Group, percent: f64, segments: Vec<Segment>) {
+    /// Adds the newest reading, of one or two clips, and what is known of the heartbeat; those of
+    /// another group are forgotten.
+    pub fn push(
+        &mut self,
+        group: Group,
+        percent: f64,
+        segments: Vec<Segment>,
+        heart: Option<Heart>,
+    ) {
         if self.group != Some(group) {
             self.clear();
             self.group = Some(group);
         }
+        self.heart = heart;
         if self.kept.len() == MAX_READINGS {
             self.kept.pop_front();
         }
@@ -88,6 +106,14 @@ impl Readings {
     /// The newest reading with the earlier ones that share no frame with it or with each other,
     /// as one number, and the clips behind it.
     pub fn combine(&self, rules: &EjectionRules) -> (Result<Combined, Reason>, Vec<Segment>) {
+        let rhythm = match &self.heart {
+            Some(heart) => heart.rhythm(&rules.beats),
+            None => Rhythm::Unknown,
+        };
+        let mut rules = *rules;
+        if matches!(rhythm, Rhythm::Onsets(_)) {
+            rules.beats.irregular_above = KNOWN_IRREGULAR;
+        }
         let mut chosen: Vec<&Kept> = Vec::new();
         let mut readings: Vec<Reading> = Vec::new();
         let newest_nanos = self.kept.back().map_or(0, |k| end_nanos(&k.segments));
@@ -95,7 +121,7 @@ impl Readings {
             let first = kept.segments.iter().map(|s| s.first_capture_nanos).min();
             let segments: usize = chosen.iter().map(|k| k.segments.len()).sum();
             let enough = segments + kept.segments.len() > MOST_SEGMENTS
-                && holds_a_beat(&rules.beats, &readings);
+                && holds_enough(&rules.beats, &readings, rhythm);
             let old = first.is_none_or(|f| newest_nanos.saturating_sub(f) > MOST_NANOS);
             if !chosen.is_empty() && (enough || old) {
                 break;
@@ -106,7 +132,7 @@ impl Readings {
             }
         }
         readings.reverse();
-        let combined = combine(rules, &readings, Rhythm::Unknown);
+        let combined = combine(&rules, &readings, rhythm);
         let segments = chosen.iter().rev().flat_map(|k| k.segments.iter().cloned());
         (combined, segments.collect())
     }
@@ -117,9 +143,15 @@ fn end_nanos(segments: &[Segment]) -> i64 {
     ends.max().unwrap_or(0)
 }
 
-fn holds_a_beat(rules: &BeatRules, readings: &[Reading]) -> bool {
+/// True where earlier readings would add no beat that is asked for.
+fn holds_enough(rules: &BeatRules, readings: &[Reading], rhythm: Rhythm<'_>) -> bool {
     let [slowest_bpm, _] = rules.rate_bpm;
-    covered_nanos(readings) as f64 * slowest_bpm >= 60e9
+    let covered = covered_nanos(readings) as f64;
+    match rhythm {
+        Rhythm::Unknown => covered * slowest_bpm >= NANOS_PER_MINUTE,
+        Rhythm::Rate(bpm) => covered * bpm.max(slowest_bpm) >= NANOS_PER_MINUTE,
+        Rhythm::Onsets(_) => false,
+    }
 }
 
 #[cfg(test)]
@@ -151,7 +183,7 @@ mod tests {
     fn combined(readings: &[(u64, f64)]) -> (Result<Combined, Reason>, Vec<Segment>) {
         let mut kept = Readings::default();
         for (first, percent) in readings {
-            kept.push(GROUP, *percent, clip(*first));
+            kept.push(GROUP, *percent, clip(*first), None);
         }
         kept.combine(&EjectionRules::default())
     }
@@ -183,7 +215,7 @@ mod tests {
     #[test]
     fn another_group_starts_anew() {
         let mut kept = Readings::default();
-        kept.push(GROUP, 30.0, clip(0));
+        kept.push(GROUP, 30.0, clip(0), None);
         kept.push(
             Group {
                 stretch: 1,
@@ -191,6 +223,7 @@ mod tests {
             },
             50.0,
             clip(60),
+            None,
         );
         let (number, _) = kept.combine(&EjectionRules::default());
         assert_eq!(number.unwrap().readings, 1);

@@ -5,8 +5,8 @@ use crate::events::{Reason, StateKind};
 use crate::manifest::Mask;
 use crate::recorder::Cause;
 use crate::ring::Queued;
-use crate::screen::AreaNews;
 use crate::screen::sector::Outline;
+use crate::screen::{AreaNews, Pixels};
 
 impl Assembler {
     /// Takes note of what became of the imaging area.
@@ -16,6 +16,7 @@ impl Assembler {
         };
         if news == AreaNews::Other {
             self.sector += 1;
+            self.pulse.reset_image();
             self.announce(Cause::Frame, Reason::SectorChanged);
         }
         let patch_px = self.encoder.patch_px;
@@ -44,6 +45,23 @@ impl Assembler {
                 None,
                 Some(signal),
             );
+        }
+    }
+
+    /// Follows the heartbeat: by the ECG whatever the image shows, by the image while it is live and
+    /// goes on from the frame before.
+    pub(super) fn beat(&mut self, queued: &Queued, unfit: Option<Reason>) {
+        let meta = &queued.meta;
+        if let Some(millivolts) = meta.host.ecg_millivolts {
+            self.pulse.ecg(millivolts, meta.capture_nanos);
+        }
+        if unfit.is_some() || std::mem::replace(&mut self.pass, meta.pass) != meta.pass {
+            self.pulse.reset_image();
+        }
+        if unfit.is_none() {
+            let pixels = Pixels::new(&queued.pixels, queued.layout, meta);
+            let area = self.watch.area_outline();
+            self.pulse.look(pixels.picture(), area, meta.capture_nanos);
         }
     }
 

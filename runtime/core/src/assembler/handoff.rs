@@ -24,12 +24,14 @@ impl Assembler {
             exam: self.exam,
             stretch: self.stretch,
             source_fps: None,
+            heart: None,
             formed: Instant::now(),
             inferred: false,
         });
         clip.exam = self.exam;
         clip.stretch = self.stretch;
         clip.source_fps = self.watch.fps();
+        clip.heart = self.pulse.heart();
         clip.formed = Instant::now();
         clip.number = number;
         clip.inferred = false;

@@ -153,6 +153,7 @@ impl Assembler {
     /// A new imaging sector: numbers of the old one go at once.
     pub(super) fn sector_changed(&mut self, at_nanos: i64, detail: String) {
         self.watch.reset();
+        self.pulse.reset_image();
         self.announce(Cause::Frame, Reason::SectorChanged);
         self.state(StateKind::SectorChanged, at_nanos, detail);
     }
@@ -184,6 +185,7 @@ impl Assembler {
         self.restart();
         self.grid = Grid::new(&self.context.manifest.sampling, self.encoder.frames);
         self.watch.reset();
+        self.pulse.reset();
         self.stretch += 1;
     }
 

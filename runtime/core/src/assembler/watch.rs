@@ -141,6 +141,11 @@ impl Watch {
             .filter(|s| s.confidence >= SURE_OF_THE_AREA)
     }
 
+    /// Outline of the imaging area, once it is found.
+    pub fn area_outline(&self) -> Option<&Outline> {
+        self.scene.sector().map(|s| &s.outline)
+    }
+
     /// True while the imaging area is found for sure and nothing speaks against it.
     pub fn area_holds(&self) -> bool {
         self.scene.is_sure() && self.sure_area().is_some()

@@ -6,6 +6,7 @@ use crate::frame::PixelFormat;
 use crate::grid::Grid;
 use crate::inference::Memory;
 use crate::manifest::Manifest;
+use crate::pulse::Heart;
 use crate::ring::MAX_CAPTURE_NANOS;
 use crate::screen::signal::Reading;
 use serde::{Deserialize, Serialize};
@@ -139,6 +140,9 @@ pub struct ClipFacts {
     pub source_fps: Option<f64>,
     /// All frames are of a simulated heart.
     pub simulated: bool,
+    /// What was known of the heartbeat; not in a recording of before it was measured.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub heart: Option<Heart>,
 }
 
 /// What an estimate repeats of the instant it was made at.
@@ -358,7 +362,12 @@ impl Record {
         let optional = |nanos: Option<i64>| nanos.map_or(Ok(()), time);
         let clip = |facts: &ClipFacts| {
             let mut ends = facts.ends.iter().flatten();
-            ends.try_for_each(|e| time(e.capture_nanos))
+            ends.try_for_each(|e| time(e.capture_nanos))?;
+            let Some(heart) = &facts.heart else {
+                return Ok(());
+            };
+            heart.check()?;
+            heart.onsets.times().iter().copied().try_for_each(time)
         };
         let moment = |moment: &MomentRecord| optional(moment.signal.map(|s| s.at_nanos));
         match self {

@@ -187,6 +187,7 @@ fn estimate(clip: u64, says: &Says) -> Estimate {
             },
             None => Output::quiet(Status::Off),
         },
+        heart: None,
     }
 }
 

@@ -350,6 +350,7 @@ impl Frames {
                 stretch: at.stretch,
                 source_fps: clip.facts.source_fps,
                 simulated: frames().all(|f| f.simulated),
+                heart: clip.facts.heart,
             };
             same_json(&name, &clip.facts, &facts)?;
             let reason = clip_reason(

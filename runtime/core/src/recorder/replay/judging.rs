@@ -112,6 +112,7 @@ impl ClipFacts {
             },
             stretch: self.stretch,
             source_fps: self.source_fps,
+            heart: self.heart,
             formed: Instant::now(),
             inferred: false,
         }
@@ -140,6 +141,7 @@ impl From<&Clip> for ClipFacts {
             stretch: clip.stretch,
             source_fps: clip.source_fps,
             simulated: clip.frames.iter().all(|f| f.simulated),
+            heart: clip.heart,
         }
     }
 }
