@@ -246,6 +246,10 @@ impl Inner {
             Some(seen) => Some(seen.clone()),
             None => self.watch.newest(now).cloned(),
         };
+        let heart = match &chosen {
+            Some(seen) => seen.heart,
+            None => self.watch.heart(now),
+        };
         let lvef = match &chosen {
             Some(seen) => Some((seen.clip, seen.lvef.clone(), seen.package.clone())),
             None => self.watch.lvef(now),
@@ -295,8 +299,8 @@ impl Inner {
             }),
             clip,
             lvef,
-            heart_rate_bpm: None,
-            beats: None,
+            heart_rate_bpm: heart.map(|h| h.bpm),
+            beats: heart.map(|h| whole_beats(last_image - first_image, h.bpm)),
             own_ef: None,
             ai_shown: !self.exam.own_first,
             package,
@@ -328,6 +332,12 @@ impl Inner {
         });
         named.map_or((None, None), |(view, by)| (Some(view), Some(by)))
     }
+}
+
+/// Beats that fit into a stretch of time as a whole, wherever the first one begins.
+fn whole_beats(nanos: i64, bpm: f32) -> u32 {
+    let beats = nanos.max(0) as f64 * f64::from(bpm) / 60e9;
+    beats as u32
 }
 
 fn known(view: &str) -> Result<(), Refused> {

@@ -351,6 +351,9 @@ impl Inner {
         } else if exam.asking.is_some() && told.lvef.has_value() {
             told.lvef = Output::withheld(Reason::NewExam, told.lvef.evidence);
         }
+        if exam.asking.is_some() {
+            told.heart = None;
+        }
         told.raw = None;
         Cow::Owned(Event::Estimate(Box::new(told)))
     }

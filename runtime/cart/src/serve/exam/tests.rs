@@ -1,5 +1,7 @@
 //! The desk, with a clock of the test's own.
 
+mod heart;
+
 use super::wire::Exam;
 use super::wire::*;
 use super::{Desk, Told};
@@ -51,6 +53,7 @@ struct Says {
     lvef: Result<f32, Reason>,
     status: Status,
     signal: Option<f32>,
+    heart: Option<HeartRate>,
     token: ExamToken,
 }
 
@@ -61,6 +64,7 @@ impl Default for Says {
             lvef: Ok(52.0),
             status: Status::Value,
             signal: None,
+            heart: None,
             token: ExamToken::default(),
         }
     }
@@ -187,7 +191,7 @@ fn estimate(clip: u64, says: &Says) -> Estimate {
             },
             None => Output::quiet(Status::Off),
         },
-        heart: None,
+        heart: says.heart,
     }
 }
 

@@ -1,7 +1,10 @@
 //! What the events say that an exam must know: newest valid outputs, held views, absent ultrasound.
 
-use echocart_core::events::{Estimate, LvefValue, Output, Reason, Segment, Status};
+use echocart_core::events::{Estimate, HeartRate, LvefValue, Output, Reason, Segment, Status};
 use std::collections::{BTreeMap, VecDeque};
+
+/// How long after its newest frame a heart rate still stands for the heart.
+const HEART_NANOS: i64 = 3_000_000_000;
 
 /// One estimate as far as a capture needs it.
 #[derive(Debug, Clone)]
@@ -13,6 +16,7 @@ pub struct Seen {
     pub standard: Option<String>,
     pub signal: Option<f32>,
     pub lvef: Output<LvefValue>,
+    pub heart: Option<HeartRate>,
     pub package: String,
     pub first_nanos: i64,
     pub last_nanos: i64,
@@ -52,6 +56,8 @@ pub struct Watch {
     seen: VecDeque<Seen>,
     /// The newest output of EF.
     lvef: Option<(u64, Output<LvefValue>, String)>,
+    /// The heart rate of the newest estimate, and its newest frame.
+    heart: Option<(HeartRate, i64)>,
     hold: Option<(String, i64, i64)>,
     frozen: bool,
     present_nanos: Option<i64>,
@@ -110,6 +116,8 @@ impl Watch {
             self.hold = None;
             return;
         }
+        let newest = span(&estimate.view.evidence.segments).map(|(_, last)| last);
+        self.heart = estimate.heart.zip(newest);
         if estimate.lvef.status != Status::NotDue {
             let package = estimate.package.clone();
             self.lvef = Some((estimate.clip, estimate.lvef.clone(), package));
@@ -146,6 +154,7 @@ impl Watch {
             standard,
             signal,
             lvef: estimate.lvef.clone(),
+            heart: estimate.heart,
             package: estimate.package.clone(),
             first_nanos,
             last_nanos,
@@ -190,6 +199,12 @@ impl Watch {
             ),
             false => (clip, output, package),
         })
+    }
+
+    /// The heart rate of the newest estimate, while it is that of now.
+    pub fn heart(&self, now_nanos: i64) -> Option<HeartRate> {
+        let (heart, newest_nanos) = self.heart?;
+        (now_nanos.saturating_sub(newest_nanos) <= HEART_NANOS).then_some(heart)
     }
 
     /// The best clip of the last seconds, of `view` if one is asked for.

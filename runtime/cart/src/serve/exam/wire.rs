@@ -115,10 +115,10 @@ pub struct Capture {
     pub clip: Option<u64>,
     /// The EF of that estimate as it was sent, or why there was none.
     pub lvef: Output<LvefValue>,
-    /// Beats per minute. Absent: not measured.
+    /// Beats per minute around the newest image. Absent: not measured.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub heart_rate_bpm: Option<f32>,
-    /// Whole beats in the evidence. Absent: not measured.
+    /// Whole beats from the first image to the last, at that rate. Absent: not measured.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub beats: Option<u32>,
     /// The user's own EF.
