@@ -26,6 +26,9 @@ pub struct Dist {
     /// Machine to build for, as Rust names it; that of this machine without it
     #[arg(long)]
     target: Option<String>,
+    /// Build with this rustc, in target/other: one that has the standard library of TARGET
+    #[arg(long, value_name = "FILE", conflicts_with = "built")]
+    rustc: Option<PathBuf>,
     /// Take libechocart.a and echocart-worker from this folder (the worker also from the one above
     /// it) and build nothing
     #[arg(long, value_name = "FOLDER")]
@@ -36,6 +39,16 @@ pub struct Dist {
 }
 
 impl Dist {
+    /// Builds for `target` with `rustc` into `out`.
+    pub fn for_target(target: &str, rustc: &Path, out: &Path) -> Self {
+        Self {
+            target: Some(target.to_owned()),
+            rustc: Some(rustc.to_owned()),
+            built: None,
+            out: out.to_owned(),
+        }
+    }
+
     /// Builds, checks and packs.
     ///
     /// # Errors
@@ -49,7 +62,7 @@ impl Dist {
             None => self.build(layout)?,
         };
         let crates = crates::linked(layout, target)?;
-        let compiler = compiler()?;
+        let compiler = self.compiler()?;
         let tools = elf::Tools::of(machine);
         let work = tempfile::tempdir().context("cannot make a temporary folder")?;
         let header = header(layout)?;
@@ -139,13 +152,39 @@ impl Dist {
             "echocart-infer",
         ]);
         let mut folder = layout.target();
+        if let Some(rustc) = &self.rustc {
+            folder.push("other");
+            build.env("RUSTC", rustc).arg("--target-dir").arg(&folder);
+        }
         if let Some(target) = &self.target {
             build.args(["--target", target]);
             folder.push(target);
+            let (linker, gcc) = linker(target);
+            if std::env::var_os(&linker).is_none() {
+                build.env(linker, gcc);
+            }
         }
         command::run(&mut build)?;
         Ok(folder.join("release"))
     }
+
+    /// Release of the compiler that built, for example `1.92.0`.
+    fn compiler(&self) -> Result<String> {
+        let named = self.rustc.as_ref().map(|path| path.into());
+        let rustc = named.or_else(|| std::env::var_os("RUSTC"));
+        let rustc = rustc.unwrap_or_else(|| "rustc".into());
+        let words = command::output(Command::new(rustc).arg("--version"))?;
+        let release = words.split(' ').nth(1);
+        Ok(release.context("rustc tells no version")?.to_owned())
+    }
+}
+
+/// Cargo's variable for the linker of `target`, and Debian's name of it.
+fn linker(target: &str) -> (String, String) {
+    let machine = target.split('-').next().unwrap_or(target);
+    let name = target.to_uppercase().replace('-', "_");
+    let gcc = elf::Tools::of(machine).name("gcc");
+    (format!("CARGO_TARGET_{name}_LINKER"), gcc)
 }
 
 fn write(layout: &Layout, path: &Path, bytes: &[u8]) -> Result<()> {
@@ -195,13 +234,6 @@ fn debian_machine(machine: &str) -> Result<&'static str> {
     }
 }
 
-/// Release of the compiler, for example `1.92.0`.
-fn compiler() -> Result<String> {
-    let words = command::output(Command::new("rustc").arg("--version"))?;
-    let release = words.split(' ').nth(1);
-    Ok(release.context("rustc tells no version")?.to_owned())
-}
-
 fn header(layout: &Layout) -> Result<String> {
     let path = layout.root.join("firmware-bridge/include/echocart.h");
     fs::read_to_string(&path).with_context(|| format!("cannot read ({})", path.display()))
@@ -216,4 +248,24 @@ fn abi_major(header: &str) -> Result<u32> {
             number.trim().parse().ok()
         })
         .context("expected ECHOCART_ABI_MAJOR in echocart.h")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_machine_has_a_linker_of_its_own() {
+        let machine = match std::env::consts::ARCH {
+            "aarch64" => "x86_64",
+            _ => "aarch64",
+        };
+        let (variable, gcc) = linker(&format!("{machine}-unknown-linux-gnu"));
+        let capitals = machine.to_uppercase();
+        assert_eq!(
+            variable,
+            format!("CARGO_TARGET_{capitals}_UNKNOWN_LINUX_GNU_LINKER")
+        );
+        assert_eq!(gcc, format!("{machine}-linux-gnu-gcc"));
+    }
 }

@@ -5,6 +5,7 @@ mod debian;
 mod demo;
 mod digest;
 mod dist;
+mod emulate;
 mod layout;
 mod lock;
 mod package;
@@ -62,6 +63,7 @@ enum Task {
     /// Fetch the pinned libraries of an engine provider
     RuntimeLibs(runtime_libs::RuntimeLibs),
     Sanitize(sanitize::Sanitize),
+    CheckAarch64(emulate::CheckAarch64),
     /// Compile every TensorRT flavour for every chip with NVIDIA's ahead-of-time compiler, no GPU needed
     CheckTensorrt(tensorrt::CheckTensorRt),
     /// Set up and run every check: formatting, clippy, tests, the page in a browser
@@ -80,6 +82,7 @@ fn run(task: Task) -> Result<()> {
         Task::Setup { no_system, tests } => setup::only(&layout, !no_system, tests),
         Task::RuntimeLibs(libs) => libs.run(&layout),
         Task::Sanitize(sanitize) => sanitize.run(&layout),
+        Task::CheckAarch64(check) => check.run(&layout),
         Task::CheckTensorrt(check) => check.run(&layout),
         Task::Test { no_system } => test::run(&layout, !no_system),
     }

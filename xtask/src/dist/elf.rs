@@ -71,8 +71,13 @@ impl Tools {
         Self { prefix }
     }
 
+    /// The program that `name` is called here.
+    pub fn name(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
     fn tool(&self, name: &str) -> Command {
-        Command::new(format!("{}{name}", self.prefix))
+        Command::new(self.name(name))
     }
 
     /// Links the shared library out of the static one, with every function of the ABI under one
