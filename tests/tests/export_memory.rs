@@ -1,7 +1,7 @@
 //! Memory of a whole export: what is not needed of a training checkpoint is never read.
 //!
 //! `cargo test --release -p echocart-tests --test export_memory -- --nocapture` prints the figures.
-//! `ECHOCART_TEST_LAYERS=24` takes the full depth of ViT-L instead of 4 layers.
+//! `ECHOCART_TEST_LAYERS=24` takes the full depth of ViT-L instead of 8 layers.
 
 use echocart_export::{Recipe, layout};
 use echocart_tests::{echocart, root};
@@ -188,7 +188,7 @@ fn peak_bytes(child: &mut Child) -> u64 {
 #[test]
 fn an_export_holds_little_more_than_its_weights() {
     let layers = std::env::var("ECHOCART_TEST_LAYERS");
-    let layers: usize = layers.map_or(4, |layers| layers.parse().unwrap());
+    let layers: usize = layers.map_or(8, |layers| layers.parse().unwrap());
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
     let from = root().join("configs/models/echojepa-l.toml");
