@@ -1,8 +1,8 @@
 // How the page keeps up with a model that takes 2 s per clip: prints a table in Markdown.
 //
 // `node bench.mjs [seconds per rate]`, 600 without a number; the paths are those of setup.mjs. One page and
-// three plain WebSocket readers, a simulated heart at 30 and at 60 frames/s: 10 s of it, drawn once and then played
-// from memory, since a scanner draws its images itself.
+// three plain WebSocket readers, a simulated heart at 30 and at 60 frames/s: 4 s of it, which `run --loop` keeps
+// (256 MiB at most) and plays from memory, since a scanner draws its images itself.
 
 import { cpus, loadavg } from 'node:os';
 import { Cart } from './cart.mjs';
@@ -52,7 +52,7 @@ async function heap(devtools) {
 
 async function measure(browser, rate) {
   forgetExam('bench');
-  const source = `phantom:view=A4C,ef=55,hr=70,seed=3,seconds=10,fps=${rate}`;
+  const source = `phantom:view=A4C,ef=55,hr=70,seed=3,seconds=4,fps=${rate}`;
   const { args } = runArguments('bench', { source, valid_for_millis: 8000 });
   const cart = new Cart(binary, root, [...args, '--loop', '--bench-delay-millis', String(DELAY_MILLIS)]);
   try {
