@@ -14,10 +14,10 @@ pub(crate) use report::clip_reason;
 
 use crate::clip::{Clip, FrameRef, Tubelet, TubeletPool, Window};
 use crate::clock::{self, Pace};
+use crate::context::Context;
 use crate::events::{Counters, Exam, Reason, StateKind};
 use crate::frame::{FrameMeta, PixelFormat};
 use crate::grid::{Candidate, Grid, Verdict};
-use crate::inference::Context;
 use crate::ledger::Ledger;
 use crate::manifest::Encoder;
 use crate::outbox::Outbox;

@@ -9,6 +9,7 @@ pub mod calibration;
 pub mod clip;
 pub mod clock;
 pub mod config;
+mod context;
 pub mod decide;
 pub mod dump;
 mod effort;

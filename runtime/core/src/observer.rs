@@ -1,9 +1,9 @@
 //! A running session as a monitor sees it.
 
 use crate::assembler::Snapshot;
+use crate::context::Context;
 use crate::decide::Level;
 use crate::events::Counters;
-use crate::inference::Context;
 use crate::latency::Latencies;
 use std::fmt;
 use std::sync::{Arc, PoisonError};

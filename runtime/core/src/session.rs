@@ -3,11 +3,12 @@
 use crate::assembler::{Assembler, Handoff, Snapshot};
 use crate::clock::Pace;
 use crate::config::{CartConfig, ConfigError};
+use crate::context::Context;
 use crate::effort::Effort;
 use crate::engine::Engine;
 use crate::events::{Counters, Event, SCHEMA, SessionInfo, State, StateKind, Summary};
 use crate::exam::NewestExam;
-use crate::inference::{Context, Inference};
+use crate::inference::Inference;
 use crate::latency::Latencies;
 use crate::manifest::{Manifest, ManifestError, Trained};
 use crate::observer::Observer;

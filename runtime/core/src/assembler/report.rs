@@ -3,9 +3,7 @@
 use super::Assembler;
 use crate::clip::Clip;
 use crate::clock::Pace;
-use crate::events::{
-    Counters, Event, ImagingArea, Reason, SCHEMA, Segment, SignalValue, State, StateKind,
-};
+use crate::events::{Counters, Event, ImagingArea, Reason, Segment, SignalValue, State, StateKind};
 use crate::grid::Grid;
 use crate::moment::Moment;
 use crate::recorder::{AnnouncedRecord, Cause, Record};
@@ -75,15 +73,10 @@ impl Assembler {
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
         self.outbox.send(Event::State(Box::new(State {
-            schema: SCHEMA,
-            state,
-            at_nanos,
-            detail,
-            degraded: self.context.degraded(),
             counters: Some(counters),
-            session: None,
             area,
             signal,
+            ..self.context.state(state, at_nanos, detail)
         })));
     }
 

@@ -3,9 +3,10 @@
 use super::compare::{Difference, differs, same_json};
 use super::engine::{Inferred, Recorded, Shared};
 use crate::clip::{Clip, FrameRef};
+use crate::context::Context;
 use crate::engine::Engine;
 use crate::events::{Estimate, Exam};
-use crate::inference::{Context, Inference, Memory};
+use crate::inference::{Inference, Memory};
 use crate::outbox::Outbox;
 use crate::recorder::record::{ClipFacts, EndFrame, JudgedRecord};
 use std::sync::Arc;

@@ -17,10 +17,10 @@ mod judging;
 
 use super::record::{ClipRecord, Fate, Header, MomentRecord, Record, SlotRecord};
 use super::{Entry, Image};
+use crate::context::Context;
 use crate::decide::Ladder;
 use crate::engine::Engine;
 use crate::events::{Estimate, Reason, Segment};
-use crate::inference::Context;
 use crate::judge;
 use crate::manifest::ManifestError;
 use crate::outbox::Overtaking;
