@@ -13,6 +13,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use echocart_core::clock::Pace;
 use echocart_core::config::{CartConfig, Isolation};
 use echocart_core::engine::{Engine, EngineError, EngineInfo, EngineWatch, Standing as Seat};
+use echocart_core::engine_of_field;
 use echocart_core::events::{Counters, Event};
 use echocart_core::exam::NewestExam;
 use echocart_core::latency::{Histogram, Latencies};
@@ -74,18 +75,6 @@ impl Engine for Watched {
         self.engine.info()
     }
 
-    fn watch(&self) -> Option<Arc<dyn EngineWatch>> {
-        self.engine.watch()
-    }
-
-    fn generation(&self) -> u64 {
-        self.engine.generation()
-    }
-
-    fn slots(&self) -> usize {
-        self.engine.slots()
-    }
-
     fn encode(&mut self, tubelets: &[Arc<Vec<f32>>], slot: usize) -> Result<(), EngineError> {
         let outcome = self.engine.encode(tubelets, slot);
         self.noting(outcome)
@@ -95,27 +84,7 @@ impl Engine for Watched {
         self.engine.encode_kept(rows, ids, slot)
     }
 
-    fn head(&mut self, name: &str, slots: &[usize], out: &mut Vec<f32>) -> Result<(), EngineError> {
-        self.engine.head(name, slots, out)
-    }
-
-    fn multi_view_head(
-        &mut self,
-        name: &str,
-        places: &[usize],
-        slots: &[usize],
-        out: &mut Vec<f32>,
-    ) -> Result<(), EngineError> {
-        self.engine.multi_view_head(name, places, slots, out)
-    }
-
-    fn tokens(&mut self, slot: usize, out: &mut Vec<f32>) -> Result<(), EngineError> {
-        self.engine.tokens(slot, out)
-    }
-
-    fn keep_warm(&mut self) -> Result<bool, EngineError> {
-        self.engine.keep_warm()
-    }
+    engine_of_field!(engine);
 }
 
 /// What a pipeline is started from.

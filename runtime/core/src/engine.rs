@@ -179,3 +179,53 @@ pub trait Engine: Send {
     /// [`EngineError::EmptySlot`], [`EngineError::Failed`].
     fn tokens(&mut self, slot: usize, out: &mut Vec<f32>) -> Result<(), EngineError>;
 }
+
+/// Writes the methods of [`Engine`] that a wrapper leaves to the engine in its field, all but `info`,
+/// `encode` and `encode_kept`: a new one is left to it in every wrapper.
+#[macro_export]
+macro_rules! engine_of_field {
+    ($field:ident) => {
+        fn watch(&self) -> Option<std::sync::Arc<dyn $crate::engine::EngineWatch>> {
+            self.$field.watch()
+        }
+
+        fn generation(&self) -> u64 {
+            self.$field.generation()
+        }
+
+        fn slots(&self) -> usize {
+            self.$field.slots()
+        }
+
+        fn head(
+            &mut self,
+            name: &str,
+            slots: &[usize],
+            out: &mut Vec<f32>,
+        ) -> Result<(), $crate::engine::EngineError> {
+            self.$field.head(name, slots, out)
+        }
+
+        fn multi_view_head(
+            &mut self,
+            name: &str,
+            places: &[usize],
+            slots: &[usize],
+            out: &mut Vec<f32>,
+        ) -> Result<(), $crate::engine::EngineError> {
+            self.$field.multi_view_head(name, places, slots, out)
+        }
+
+        fn keep_warm(&mut self) -> Result<bool, $crate::engine::EngineError> {
+            self.$field.keep_warm()
+        }
+
+        fn tokens(
+            &mut self,
+            slot: usize,
+            out: &mut Vec<f32>,
+        ) -> Result<(), $crate::engine::EngineError> {
+            self.$field.tokens(slot, out)
+        }
+    };
+}

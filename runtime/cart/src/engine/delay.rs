@@ -1,6 +1,7 @@
 //! An engine that takes longer than it needs: the latency of a larger model, for benches.
 
 use echocart_core::engine::{Engine, EngineError, EngineInfo};
+use echocart_core::engine_of_field;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,14 +29,6 @@ impl Engine for Delayed {
         info
     }
 
-    fn generation(&self) -> u64 {
-        self.engine.generation()
-    }
-
-    fn slots(&self) -> usize {
-        self.engine.slots()
-    }
-
     fn encode(&mut self, tubelets: &[Arc<Vec<f32>>], slot: usize) -> Result<(), EngineError> {
         std::thread::sleep(self.by);
         self.engine.encode(tubelets, slot)
@@ -46,25 +39,5 @@ impl Engine for Delayed {
         self.engine.encode_kept(rows, ids, slot)
     }
 
-    fn head(&mut self, name: &str, slots: &[usize], out: &mut Vec<f32>) -> Result<(), EngineError> {
-        self.engine.head(name, slots, out)
-    }
-
-    fn multi_view_head(
-        &mut self,
-        name: &str,
-        places: &[usize],
-        slots: &[usize],
-        out: &mut Vec<f32>,
-    ) -> Result<(), EngineError> {
-        self.engine.multi_view_head(name, places, slots, out)
-    }
-
-    fn tokens(&mut self, slot: usize, out: &mut Vec<f32>) -> Result<(), EngineError> {
-        self.engine.tokens(slot, out)
-    }
-
-    fn keep_warm(&mut self) -> Result<bool, EngineError> {
-        self.engine.keep_warm()
-    }
+    engine_of_field!(engine);
 }
