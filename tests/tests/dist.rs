@@ -227,31 +227,13 @@ fn the_examples_are_built_with_cmake_and_run() {
     assert!(text(&output).contains("no-package"), "{}", text(&output));
 }
 
-const BENCH: &str = r#"
+const REFUSED: &str = r#"
 import sys
-sys.path.insert(0, sys.argv[1])
 import echocart
 from echocart import C, Session
 
-estimates = 0
-ended = False
-with Session(sys.argv[2], sys.argv[3], pace=C.PACE_MAX, allow_demonstration=1) as session:
-    session.start()
-    print(session.info().provider.decode())
-    for number in range(90):
-        pixels = bytes((at * (number % 89 + 3)) % 253 for at in range(64 * 48))
-        while session.push(pixels, 64, 48, number * 33333333)[0] == C.WOULD_BLOCK:
-            session.wait(1000)
-    session.end_of_frames()
-    while not ended:
-        code, result = session.wait(1000000)
-        if result is not None:
-            estimates += result.kind == C.RESULT_ESTIMATE
-            ended = result.kind == C.RESULT_STATE and result.state == C.STATE_SOURCE_ENDED
-    session.stop(10000000)
-assert estimates > 3, estimates
 try:
-    Session("/no/package", sys.argv[3])
+    Session("/no/package", sys.argv[1])
 except echocart.Error as error:
     assert error.code == C.PACKAGE_UNREADABLE and "/no/package" in str(error), error
 else:
@@ -284,12 +266,20 @@ fn the_python_file_agrees_with_the_header_and_serves_a_test_bench() {
     }
     assert!(compared >= 7, "{printed}");
 
-    let bench = sdk.path("bench.py");
-    fs::write(&bench, BENCH).unwrap();
-    let mut python = Command::new("python3");
-    python.arg("-B").arg(bench).arg(&folder);
-    let printed = succeed(python.args(package_and_library()));
-    assert_eq!(printed.trim(), "CPU");
+    let example = sdk.root().join("share/echocart/examples/estimate.py");
+    let [package, library] = package_and_library();
+    let python = || {
+        let mut python = Command::new("python3");
+        python.arg("-B").env("PYTHONPATH", &folder);
+        python
+    };
+    let printed = succeed(python().arg(example).args([&package, &library]));
+    let mut lines = printed.lines();
+    assert_eq!(lines.next(), Some("CPU"), "{printed}");
+    let estimates = lines.next().and_then(|l| l.strip_suffix(" estimates"));
+    let estimates: u32 = estimates.unwrap().parse().unwrap();
+    assert!(estimates > 3, "{printed}");
+    succeed(python().args(["-c", REFUSED]).arg(library));
 }
 
 #[test]
