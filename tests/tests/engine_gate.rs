@@ -1,30 +1,10 @@
 //! The parity gate through the binary: a graph that answers wrongly never serves.
 
-#![expect(clippy::unwrap_used, reason = "test helpers")]
+mod zeroed;
 
-use echocart_core::hash;
-use echocart_core::manifest::Manifest;
-use echocart_tests::{echocart, fetched, root, text};
+use echocart_tests::{echocart, root, text};
 use std::fs;
-use std::path::{Path, PathBuf};
-
-/// The demo's package with the weights of one head zeroed, every hash put right.
-fn zeroed(dir: &Path) -> PathBuf {
-    let (from, to) = (fetched("packages/demo").unwrap(), dir.join("package"));
-    fs::create_dir(&to).unwrap();
-    let text = fs::read_to_string(from.join("package.toml")).unwrap();
-    let mut manifest: Manifest = toml::from_str(&text).unwrap();
-    for (name, entry) in &mut manifest.files {
-        let mut bytes = fs::read(from.join(name)).unwrap();
-        if name == "head.lvef.fp32.weights" {
-            bytes.fill(0);
-            entry.sha256 = hash::sha256_hex(&bytes);
-        }
-        fs::write(to.join(name), bytes).unwrap();
-    }
-    fs::write(to.join("package.toml"), toml::to_string(&manifest).unwrap()).unwrap();
-    to
-}
+use zeroed::zeroed;
 
 #[test]
 fn a_rehashed_head_without_weights_does_not_serve_under_any_policy() {

@@ -4,9 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "test helpers")]
 
 mod plain;
+mod zeroed;
 
 use echocart_core::hash;
-use echocart_core::manifest::Manifest;
 use echocart_tests::{build_dir, demo_config, echocart, events, fetched, text};
 use plain::plain_package;
 use serde_json::Value;
@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use zeroed::zeroed;
 
 const CINE: &str = "data/color3d_jpeg_baseline.dcm";
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -180,24 +181,6 @@ fn a_killed_or_stopped_worker_is_engine_down_and_comes_back_by_itself() {
         assert!(begin.elapsed() < PATIENCE, "the worker outlives its host");
         std::thread::sleep(Duration::from_millis(5));
     }
-}
-
-/// The demo's package with the weights of one head zeroed, every hash put right.
-fn zeroed(dir: &Path) -> PathBuf {
-    let (from, to) = (fetched("packages/demo").unwrap(), dir.join("package"));
-    fs::create_dir(&to).unwrap();
-    let text = fs::read_to_string(from.join("package.toml")).unwrap();
-    let mut manifest: Manifest = toml::from_str(&text).unwrap();
-    for (name, entry) in &mut manifest.files {
-        let mut bytes = fs::read(from.join(name)).unwrap();
-        if name == "head.lvef.fp32.weights" {
-            bytes.fill(0);
-            entry.sha256 = hash::sha256_hex(&bytes);
-        }
-        fs::write(to.join(name), bytes).unwrap();
-    }
-    fs::write(to.join("package.toml"), toml::to_string(&manifest).unwrap()).unwrap();
-    to
 }
 
 /// Every event after the first says that no engine serves, and why.
