@@ -1,6 +1,6 @@
 // How the page keeps up with a model that takes 2 s per clip: prints a table in Markdown.
 //
-// `node bench.mjs [seconds per rate]`, 600 without a number; the paths are those of setup.mjs. One page and
+// `node bench.mjs [seconds per rate] [rates]`, 600 and 30,60 without; the paths are those of setup.mjs. One page and
 // three plain WebSocket readers, a simulated heart at 30 and at 60 frames/s: 4 s of it, which `run --loop` keeps
 // (256 MiB at most) and plays from memory, since a scanner draws its images itself.
 
@@ -9,14 +9,19 @@ import { Cart } from './cart.mjs';
 import { binary, forgetExam, launch, root, runArguments } from './setup.mjs';
 
 const SECONDS = Number(process.argv[2] ?? 600);
+const RATES = (process.argv[3] ?? '30,60').split(',').map(Number);
 const READERS = 3;
 const SETTLE_MILLIS = 15000;
 const MEMORY_EVERY_MILLIS = 10000;
 const DELAY_MILLIS = 2000;
 
-// Inside the page: delays of drawn images and tasks longer than 50 ms.
+// Inside the page: delays of drawn images, the screen's own frames and tasks longer than 50 ms.
 function watch() {
-  window.bench = { delays: [], long: [], from: performance.now() };
+  window.bench = { delays: [], long: [], frames: 0, from: performance.now() };
+  requestAnimationFrame(function count() {
+    window.bench.frames += 1;
+    requestAnimationFrame(count);
+  });
   new PerformanceObserver((list) => {
     window.bench.long.push(...list.getEntries().map((entry) => Math.round(entry.duration)));
   }).observe({ type: 'longtask' });
@@ -44,8 +49,11 @@ function read(readers) {
 
 const quantile = (sorted, share) => sorted[Math.min(Math.floor(share * sorted.length), sorted.length - 1)];
 
-async function heap(devtools) {
-  await devtools.send('HeapProfiler.collectGarbage');
+// In MB; a collection of the page's garbage is a long task of its own and is asked for outside of the measurement only.
+async function heap(devtools, collected) {
+  if (collected) {
+    await devtools.send('HeapProfiler.collectGarbage');
+  }
   const { usedSize } = await devtools.send('Runtime.getHeapUsage');
   return usedSize / 1e6;
 }
@@ -63,15 +71,16 @@ async function measure(browser, rate) {
     await others.goto(`${url}/summary`);
     await others.evaluate(read, READERS);
     await page.waitForTimeout(SETTLE_MILLIS);
+    const devtools = await page.context().newCDPSession(page);
+    const collected = [await heap(devtools, true)];
     await page.evaluate(watch);
     await others.evaluate(() => window.counts.fill(0));
     const frameBefore = await page.evaluate(() => Number(document.querySelector('#image').dataset.frame));
-    const devtools = await page.context().newCDPSession(page);
-    const memory = [await heap(devtools)];
+    const memory = [];
     const began = Date.now();
     while (Date.now() - began < SECONDS * 1000) {
       await page.waitForTimeout(Math.min(MEMORY_EVERY_MILLIS, SECONDS * 1000));
-      memory.push(await heap(devtools));
+      memory.push(await heap(devtools, false));
     }
     const seen = await page.evaluate(() => ({
       ...window.bench,
@@ -79,6 +88,7 @@ async function measure(browser, rate) {
       frame: Number(document.querySelector('#image').dataset.frame),
     }));
     const counts = await others.evaluate(() => window.counts);
+    collected.push(await heap(devtools, true));
     const delays = seen.delays.sort((a, b) => a - b);
     const seconds = seen.millis / 1000;
     await page.close();
@@ -86,11 +96,13 @@ async function measure(browser, rate) {
     return [
       rate,
       (seen.delays.length / seconds).toFixed(2),
+      (seen.frames / seconds).toFixed(2),
       ((seen.frame - frameBefore) / seconds).toFixed(2),
       counts.map((count) => (count / seconds).toFixed(1)).join(', '),
       ['0.5', '0.95', '0.99'].map((share) => quantile(delays, Number(share)).toFixed(1)).join(' / '),
       `${seen.long.length}${seen.long.length > 0 ? ` (longest ${Math.max(...seen.long)} ms)` : ''}`,
-      `${memory[0].toFixed(2)}, ${Math.max(...memory).toFixed(2)}, ${memory.at(-1).toFixed(2)}`,
+      collected.map((used) => used.toFixed(2)).join(', '),
+      [Math.min(...memory), Math.max(...memory)].map((used) => used.toFixed(2)).join(' to '),
     ];
   } finally {
     cart.abandon();
@@ -103,9 +115,9 @@ try {
   console.log(`${cpus().length} cores (${processor.model}), ${SECONDS} s per rate, model delayed by ${DELAY_MILLIS} ms per clip (slept),`);
   console.log(`one page and ${READERS} plain readers, Chromium ${browser.version()} headless without a GPU, Node ${process.version}.`);
   console.log('');
-  console.log('| source, frames/s | page drew, images/s | source gave, frames/s | readers got, images/s | capture to drawn p50 / p95 / p99, ms | long tasks (> 50 ms) | JS heap after collection, MB: first, most, last | load |');
-  console.log('|---|---|---|---|---|---|---|---|');
-  for (const rate of [30, 60]) {
+  console.log('| source, frames/s | page drew, images/s | screen's own, frames/s | source gave, frames/s | readers got, images/s | capture to drawn p50 / p95 / p99, ms | long tasks (> 50 ms) | JS heap collected, MB: before, after | while it ran | load |');
+  console.log('|---|---|---|---|---|---|---|---|---|---|');
+  for (const rate of RATES) {
     const row = await measure(browser, rate);
     console.log(`| ${[...row, loadavg()[0].toFixed(1)].join(' | ')} |`);
   }

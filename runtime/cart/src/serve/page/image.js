@@ -1,6 +1,13 @@
-// The live image: decodes off the main thread, draws only the newest, measures its own rate.
+// The live image: decodes off the main thread, draws the newest, measures its own rate.
+//
+// Images come as evenly as the source makes them, the screen's frames as evenly as the screen does, and between
+// the two one of both is now and then early. So the second of two images that came within one frame of the screen
+// waits for the next one, instead of taking the first one's place; a third takes a place, and so does whoever
+// finds the one before it too old.
 
 const HEADER_BYTES = 16;
+const QUEUE = 2;
+const WAIT_MILLIS = 25;
 const RATE_WINDOW_MILLIS = 2000;
 const STOPPED_MILLIS = 1000;
 
@@ -8,9 +15,9 @@ export class LiveImage {
   #canvas;
   #context;
   #sessionNanos;
-  #waiting = null;
+  #waiting = [];
   #decoding = false;
-  #ready = null;
+  #ready = [];
   #drawAsked = false;
   #held = null;
   #drawn = [];
@@ -28,7 +35,10 @@ export class LiveImage {
     if (this.#held !== null) {
       return;
     }
-    this.#waiting = message;
+    this.#waiting.push(message);
+    if (this.#waiting.length > QUEUE) {
+      this.#waiting.shift();
+    }
     if (!this.#decoding) {
       this.#decode();
     }
@@ -40,7 +50,7 @@ export class LiveImage {
       return;
     }
     this.#held = address;
-    this.#waiting = null;
+    this.#waiting = [];
     this.#drawn = [];
     if (address === null) {
       return;
@@ -85,31 +95,39 @@ export class LiveImage {
   }
 
   reset() {
-    this.#waiting = null;
+    this.#waiting = [];
     this.#drawn = [];
   }
 
   async #decode() {
     this.#decoding = true;
-    while (this.#waiting) {
-      const message = this.#waiting;
-      this.#waiting = null;
+    while (this.#waiting.length > 0) {
+      const message = this.#waiting.shift();
       try {
         const jpeg = new Blob([new Uint8Array(message, HEADER_BYTES)], { type: 'image/jpeg' });
         const bitmap = await createImageBitmap(jpeg);
         const head = new DataView(message);
-        this.#ready?.bitmap.close();
-        this.#ready = {
+        this.#ready.push({
           bitmap,
           frame: Number(head.getBigUint64(0, true)),
           capture: Number(head.getBigInt64(8, true)),
-        };
+          at: performance.now(),
+        });
+        this.#drop(QUEUE, Infinity);
         this.#askToDraw();
       } catch {
         // A damaged image is skipped; the next one replaces it.
       }
     }
     this.#decoding = false;
+  }
+
+  // Leaves at most `count` images, and none that has waited for `millis` while there is a newer one.
+  #drop(count, millis) {
+    const before = performance.now() - millis;
+    while (this.#ready.length > count || (this.#ready.length > 1 && this.#ready[0].at < before)) {
+      this.#ready.shift().bitmap.close();
+    }
   }
 
   #askToDraw() {
@@ -121,8 +139,11 @@ export class LiveImage {
 
   #draw() {
     this.#drawAsked = false;
-    const { bitmap, frame, capture } = this.#ready;
-    this.#ready = null;
+    this.#drop(QUEUE, WAIT_MILLIS);
+    const { bitmap, frame, capture } = this.#ready.shift();
+    if (this.#ready.length > 0) {
+      this.#askToDraw();
+    }
     if (this.#held === null) {
       this.#paint(bitmap);
       const at = performance.now();
