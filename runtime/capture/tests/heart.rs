@@ -99,12 +99,12 @@ fn row(text: &str, heard: &Heard) -> String {
 fn rates_of_simulated_sinus_rhythm_are_right_and_mostly_known() {
     let hearts = [
         (40, "view=PLAX,hr=40,seed=1,ef=40"),
-        (47, "view=PSAX-PM,hr=47,seed=5,ef=55"),
+        (47, "view=PSAX-PM,hr=47,seed=5,ef=55,quality=drawn"),
         (55, "view=Subcostal,hr=55,seed=8,ef=65,quality=drawn"),
         (63, "view=A2C,hr=63,seed=12,ef=25"),
-        (72, "view=A4C,hr=72,seed=14,ef=55"),
+        (72, "view=A4C,hr=72,seed=14,ef=55,quality=drawn"),
         (84, "view=PSAX-AV,hr=84,seed=18,ef=65"),
-        (95, "view=A3C,hr=95,seed=21,ef=40"),
+        (95, "view=A3C,hr=95,seed=21,ef=40,quality=drawn"),
         (107, "view=A5C,hr=107,seed=24,ef=65"),
         (118, "view=A4C,hr=118,seed=27,ef=25"),
         (130, "view=A3C,hr=130,seed=30,ef=40,quality=drawn"),
