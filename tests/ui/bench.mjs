@@ -4,6 +4,7 @@
 // three plain WebSocket readers, a simulated heart at 30 and at 60 frames/s: 4 s of it, which `run --loop` keeps
 // (256 MiB at most) and plays from memory, since a scanner draws its images itself.
 
+import { readFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
 import { Cart } from './cart.mjs';
 import { binary, forgetExam, launch, root, runArguments } from './setup.mjs';
@@ -14,6 +15,8 @@ const READERS = 3;
 const SETTLE_MILLIS = 15000;
 const MEMORY_EVERY_MILLIS = 10000;
 const DELAY_MILLIS = 2000;
+const LOOK_EVERY_MILLIS = 20;
+const SPIN_MILLIS = 300;
 
 // Inside the page: delays of drawn images, the screen's own frames and tasks longer than 50 ms.
 function watch() {
@@ -23,7 +26,7 @@ function watch() {
     requestAnimationFrame(count);
   });
   new PerformanceObserver((list) => {
-    window.bench.long.push(...list.getEntries().map((entry) => Math.round(entry.duration)));
+    window.bench.long.push(...list.getEntries().map((entry) => [performance.timeOrigin + entry.startTime, entry.duration]));
   }).observe({ type: 'longtask' });
   const canvas = document.querySelector('#image');
   new MutationObserver(() => {
@@ -58,6 +61,57 @@ async function heap(devtools, collected) {
   return usedSize / 1e6;
 }
 
+// In ms.
+function scheduled(file) {
+  const [ran, waited] = readFileSync(file, 'utf8').split(' ').map((nanos) => Number(nanos) / 1e6);
+  return { ran, waited };
+}
+
+// What the main thread of a process did: Linux counts the time for which it computed and the time for which it was
+// ready and had to wait for a processor. A task that is long because others compute is not the page's.
+class MainThread {
+  #file;
+  #samples = [];
+  #timer;
+
+  constructor(file) {
+    this.#file = file;
+    this.#look();
+    this.#timer = setInterval(() => this.#look(), LOOK_EVERY_MILLIS);
+  }
+
+  #look() {
+    this.#samples.push({ at: Date.now(), ...scheduled(this.#file) });
+  }
+
+  end() {
+    clearInterval(this.#timer);
+  }
+
+  // In words, from the look before a task to the one after it.
+  during([start, millis]) {
+    const from = this.#samples.findLast(({ at }) => at <= start) ?? this.#samples[0];
+    const to = this.#samples.find(({ at }) => at >= start + millis) ?? this.#samples.at(-1);
+    const whole = (name) => Math.round(to[name] - from[name]);
+    return `${Math.round(millis)} ms: in ${to.at - from.at} ms around it computed ${whole('ran')}, waited for a processor ${whole('waited')}`;
+  }
+}
+
+// The file of the process that draws `page`: the one that computes when the page is asked to.
+async function fileOf(browser, page) {
+  const devtools = await browser.newBrowserCDPSession();
+  const { processInfo } = await devtools.send('SystemInfo.getProcessInfo');
+  await devtools.detach();
+  const files = processInfo.filter(({ type }) => type === 'renderer').map(({ id }) => `/proc/${id}/schedstat`);
+  const before = files.map((file) => scheduled(file).ran);
+  await page.evaluate((millis) => {
+    const from = performance.now();
+    while (performance.now() - from < millis);
+  }, SPIN_MILLIS);
+  const ran = files.map((file, at) => scheduled(file).ran - before[at]);
+  return files[ran.indexOf(Math.max(...ran))];
+}
+
 async function measure(browser, rate) {
   forgetExam('bench');
   const source = `phantom:view=A4C,ef=55,hr=70,seed=3,seconds=4,fps=${rate}`;
@@ -71,12 +125,14 @@ async function measure(browser, rate) {
     await others.goto(`${url}/summary`);
     await others.evaluate(read, READERS);
     await page.waitForTimeout(SETTLE_MILLIS);
+    const file = await fileOf(browser, page);
     const devtools = await page.context().newCDPSession(page);
     const collected = [await heap(devtools, true)];
     await page.evaluate(watch);
     await others.evaluate(() => window.counts.fill(0));
     const frameBefore = await page.evaluate(() => Number(document.querySelector('#image').dataset.frame));
     const memory = [];
+    const thread = new MainThread(file);
     const began = Date.now();
     while (Date.now() - began < SECONDS * 1000) {
       await page.waitForTimeout(Math.min(MEMORY_EVERY_MILLIS, SECONDS * 1000));
@@ -87,6 +143,7 @@ async function measure(browser, rate) {
       millis: performance.now() - window.bench.from,
       frame: Number(document.querySelector('#image').dataset.frame),
     }));
+    thread.end();
     const counts = await others.evaluate(() => window.counts);
     collected.push(await heap(devtools, true));
     const delays = seen.delays.sort((a, b) => a - b);
@@ -100,7 +157,7 @@ async function measure(browser, rate) {
       ((seen.frame - frameBefore) / seconds).toFixed(2),
       counts.map((count) => (count / seconds).toFixed(1)).join(', '),
       ['0.5', '0.95', '0.99'].map((share) => quantile(delays, Number(share)).toFixed(1)).join(' / '),
-      `${seen.long.length}${seen.long.length > 0 ? ` (longest ${Math.max(...seen.long)} ms)` : ''}`,
+      [seen.long.length, ...seen.long.map((task) => thread.during(task))].join('; '),
       collected.map((used) => used.toFixed(2)).join(', '),
       [Math.min(...memory), Math.max(...memory)].map((used) => used.toFixed(2)).join(' to '),
     ];
@@ -115,7 +172,7 @@ try {
   console.log(`${cpus().length} cores (${processor.model}), ${SECONDS} s per rate, model delayed by ${DELAY_MILLIS} ms per clip (slept),`);
   console.log(`one page and ${READERS} plain readers, Chromium ${browser.version()} headless without a GPU, Node ${process.version}.`);
   console.log('');
-  console.log('| source, frames/s | page drew, images/s | screen's own, frames/s | source gave, frames/s | readers got, images/s | capture to drawn p50 / p95 / p99, ms | long tasks (> 50 ms) | JS heap collected, MB: before, after | while it ran | load |');
+  console.log('| source, frames/s | page drew, images/s | screen, frames/s | source gave, frames/s | readers got, images/s | capture to drawn p50 / p95 / p99, ms | long tasks (> 50 ms) | JS heap collected, MB: before, after | while it ran | load |');
   console.log('|---|---|---|---|---|---|---|---|---|---|');
   for (const rate of RATES) {
     const row = await measure(browser, rate);

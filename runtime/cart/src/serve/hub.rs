@@ -113,7 +113,7 @@ impl Hub {
         let _ = self.shared.events.send(desk.text().into());
     }
 
-    /// A patient has gone: what late readers would be told of them goes too.
+    /// A patient has gone, or something was switched off: late readers are not told of it either.
     pub(super) fn forget_estimate(&self) {
         self.newest().estimate = None;
     }

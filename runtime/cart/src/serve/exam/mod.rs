@@ -138,13 +138,20 @@ impl Desk {
         self.lock().tick()
     }
 
-    /// The exam as a message for readers.
+    /// The exam as a message for readers. An EF that the user has not asked for yet is not in it.
     pub(super) fn text(&self) -> String {
         let inner = self.lock();
+        let mut told = Cow::Borrowed(&inner.exam);
+        if told.captures.iter().any(|c| !c.ai_shown) {
+            let captures = told.to_mut().captures.iter_mut();
+            for capture in captures.filter(|c| !c.ai_shown) {
+                capture.lvef = Output::quiet(Status::Off);
+            }
+        }
         let message = Message {
             kind: "exam",
             schema: SCHEMA,
-            exam: &inner.exam,
+            exam: &told,
         };
         serde_json::to_string(&message).unwrap_or_default()
     }
@@ -338,7 +345,8 @@ impl Inner {
     /// What readers are told of an estimate while something is switched off or in doubt.
     fn withheld<'a>(&self, event: &'a Event, estimate: &Estimate) -> Cow<'a, Event> {
         let exam = &self.exam;
-        if exam.guidance && exam.measurement && exam.asking.is_none() {
+        let told_all = exam.guidance && exam.measurement && !exam.own_first;
+        if told_all && exam.asking.is_none() {
             return Cow::Borrowed(event);
         }
         let mut told = estimate.clone();
@@ -346,7 +354,7 @@ impl Inner {
             told.view = Output::quiet(Status::Off);
             told.signal = Output::quiet(Status::Off);
         }
-        if !exam.measurement {
+        if !exam.measurement || exam.own_first {
             told.lvef = Output::quiet(Status::Off);
         } else if exam.asking.is_some() && told.lvef.has_value() {
             told.lvef = Output::withheld(Reason::NewExam, told.lvef.evidence);

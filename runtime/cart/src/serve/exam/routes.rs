@@ -51,7 +51,8 @@ async fn command(
         .map_err(|e| (StatusCode::BAD_REQUEST, format!("command: {e}\n")).into_response())?;
     desk.command(&command).map_err(refused)?;
     state.hub.exam_changed();
-    if command == Command::NewPatient {
+    // What is switched off goes for readers to come too.
+    if matches!(command, Command::NewPatient | Command::Switch { .. }) {
         state.hub.forget_estimate();
     }
     let saving = desk.clone();

@@ -610,6 +610,35 @@ fn what_is_switched_off_is_told_to_nobody() {
 }
 
 #[test]
+fn no_reader_is_sent_an_ef_before_the_users_own() {
+    let mut room = Room::new();
+    let own_first = |on| Command::Switch {
+        name: Switch::OwnFirst,
+        on,
+    };
+    room.ask(own_first(true)).unwrap();
+    let Some(Event::Estimate(told)) = room.say(&Says::default()) else {
+        panic!("readers are told of the estimate");
+    };
+    assert_eq!(told.lvef.status, Status::Off);
+    assert!(told.raw.is_none());
+    assert!(told.view.has_value());
+    room.ask(Command::Capture).unwrap();
+    assert_eq!(room.newest().lvef.status, Status::Off);
+    let id = room.newest().id;
+    room.ask(Command::OwnEf { id, percent: 48 }).unwrap();
+    assert!(room.newest().lvef.has_value());
+    room.ask(Command::Capture).unwrap();
+    assert!(!room.newest().lvef.has_value());
+    room.ask(own_first(false)).unwrap();
+    assert!(room.newest().lvef.has_value());
+    let Some(Event::Estimate(told)) = room.say(&Says::default()) else {
+        panic!("readers are told of the estimate");
+    };
+    assert!(told.lvef.has_value());
+}
+
+#[test]
 fn captures_are_bounded() {
     let mut room = Room::new();
     room.say(&elsewhere());
