@@ -57,7 +57,7 @@ static int is_absolute_file(const char *path)
     return path != NULL && path[0] == '/' && stat(path, &found) == 0;
 }
 
-static int every_code(outcome_t *outcome)
+static void every_code(outcome_t *outcome)
 {
     static const rule_t RULE = {"codes.all_provoked", "every code that has a text was given to a rule",
                                 NULL};
@@ -68,7 +68,6 @@ static int every_code(outcome_t *outcome)
         snprintf(line, sizeof line, "fail never given: %s", text);
         outcome_line(outcome, line);
     }
-    return 1;
 }
 
 static int run_all(outcome_t *outcomes)
@@ -78,12 +77,15 @@ static int run_all(outcome_t *outcomes)
         for (const rule_t *rule = GROUPS[group]; rule->id != NULL; rule += 1) {
             if (chosen(rule->id) && count < MAX_RULES - 1) {
                 run_rule(rule, &outcomes[count]);
+                write_outcome(stdout, &outcomes[count]);
                 count += 1;
             }
         }
     }
     if (only_count == 0) {
-        count += every_code(&outcomes[count]);
+        every_code(&outcomes[count]);
+        write_outcome(stdout, &outcomes[count]);
+        count += 1;
     }
     return count;
 }
@@ -148,7 +150,7 @@ int main(int count, char **arguments)
         return 2;
     }
     ran = run_all(outcomes);
-    write_text_report(stdout, outcomes, ran);
+    write_sum(stdout, outcomes, ran);
     for (int at = 0; at < ran; at += 1) {
         broken += outcomes[at].failure_count > 0;
     }

@@ -78,34 +78,45 @@ static int measured(const char *line, measured_t *out)
            == 7;
 }
 
-void write_text_report(FILE *out, const outcome_t *outcomes, int count)
+static void write_measure(FILE *out, const char *text)
+{
+    measured_t line;
+
+    if (!measured(text, &line)) {
+        return;
+    }
+    fprintf(out, "       - %s: p50 %.1f us, p99 %.1f us, p99.9 %.1f us, most %.1f us", line.name,
+            (double)line.fields[1] / 1e3, (double)line.fields[2] / 1e3, (double)line.fields[3] / 1e3,
+            (double)line.fields[4] / 1e3);
+    if (line.fields[5] > 0) {
+        fprintf(out, "; promised p99 %.0f us: %s", (double)line.fields[5] / 1e3,
+                line.fields[2] <= line.fields[5] ? "met" : "NOT MET");
+    }
+    fprintf(out, " (%lld calls)\n", line.fields[0]);
+}
+
+void write_outcome(FILE *out, const outcome_t *outcome)
+{
+    fprintf(out, "%s %-28s %s\n", outcome->failure_count > 0 ? "BROKEN" : "holds ", outcome->rule->id,
+            outcome->rule->promise);
+    for (int n = 0; n < outcome->failure_count; n += 1) {
+        fprintf(out, "         %s\n", outcome->failures[n]);
+    }
+    for (int n = 0; n < outcome->note_count; n += 1) {
+        fprintf(out, "       - %s\n", outcome->notes[n]);
+    }
+    for (int n = 0; n < outcome->measure_count; n += 1) {
+        write_measure(out, outcome->measures[n]);
+    }
+    fflush(out);
+}
+
+void write_sum(FILE *out, const outcome_t *outcomes, int count)
 {
     int failed = 0;
 
     for (int at = 0; at < count; at += 1) {
-        const outcome_t *outcome = &outcomes[at];
-        measured_t line;
-        failed += outcome->failure_count > 0;
-        fprintf(out, "%s %-28s %s\n", outcome->failure_count > 0 ? "BROKEN" : "holds ",
-                outcome->rule->id, outcome->rule->promise);
-        for (int n = 0; n < outcome->failure_count; n += 1) {
-            fprintf(out, "         %s\n", outcome->failures[n]);
-        }
-        for (int n = 0; n < outcome->note_count; n += 1) {
-            fprintf(out, "       - %s\n", outcome->notes[n]);
-        }
-        for (int n = 0; n < outcome->measure_count; n += 1) {
-            if (measured(outcome->measures[n], &line)) {
-                fprintf(out, "       - %s: p50 %.1f us, p99 %.1f us, p99.9 %.1f us, most %.1f us", line.name,
-                        (double)line.fields[1] / 1e3, (double)line.fields[2] / 1e3,
-                        (double)line.fields[3] / 1e3, (double)line.fields[4] / 1e3);
-                if (line.fields[5] > 0) {
-                    fprintf(out, "; promised p99 %.0f us: %s", (double)line.fields[5] / 1e3,
-                            line.fields[2] <= line.fields[5] ? "met" : "NOT MET");
-                }
-                fprintf(out, " (%lld calls)\n", line.fields[0]);
-            }
-        }
+        failed += outcomes[at].failure_count > 0;
     }
     fprintf(out, "%d rules, %d hold, %d broken\n", count, count - failed, failed);
 }

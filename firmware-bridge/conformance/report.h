@@ -32,7 +32,9 @@ int code_was_seen(uint32_t code);
 /* Every known code that no rule was given, as text; gives how many. */
 int codes_not_seen(char *text, size_t bytes);
 
-void write_text_report(FILE *out, const outcome_t *outcomes, int count);
+/* One rule, at once: a run that is stopped has said what it found. */
+void write_outcome(FILE *out, const outcome_t *outcome);
+void write_sum(FILE *out, const outcome_t *outcomes, int count);
 void write_json_report(FILE *out, const outcome_t *outcomes, int count);
 
 #endif
