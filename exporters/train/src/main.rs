@@ -9,8 +9,11 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
 use echocart_train::cache::{self, Clips, Split};
+use echocart_train::evaluate::{self, Evaluation};
+use echocart_train::head::{self, HeadFit};
 use echocart_train::net::predictor::PredictorSize;
 use echocart_train::net::vit::Size;
+use echocart_train::phantoms;
 use echocart_train::pretrain::{Settings, pretrain};
 use echocart_train::probing::{Probing, probe};
 
@@ -30,6 +33,13 @@ enum Command {
     Pretrain(PretrainArgs),
     /// Fits the probes on frozen features and says what they reach on new hearts.
     Probe(ProbeArgs),
+    /// Says what weights reach on hearts that nothing was fitted on: report.json, report.md, plots.
+    Evaluate(EvaluateArgs),
+    /// Fits a head on features that `echocart probe fit` has written.
+    #[command(hide = true)]
+    Head(HeadArgs),
+    /// Prints labels of simulated hearts, for `echocart calibrate` and `echocart evaluate`.
+    Phantoms(PhantomsArgs),
 }
 
 #[derive(Debug, Args)]
@@ -154,6 +164,82 @@ struct ProbeArgs {
     threads: u8,
 }
 
+#[derive(Debug, Args)]
+struct EvaluateArgs {
+    /// Recipe of the weights.
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "configs/models/standin.toml"
+    )]
+    recipe: PathBuf,
+    /// Folder with encoder, view and lvef (.safetensors); `random` and `supervised` below it, if there.
+    #[arg(long, value_name = "DIR", default_value = "exporters/train/standin")]
+    weights: PathBuf,
+    /// Folder of the cache; what it lacks is rendered.
+    #[arg(long, value_name = "DIR")]
+    cache: PathBuf,
+    /// Folder for report.json, report.md, card.txt and the plots.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Test hearts.
+    #[arg(long, default_value_t = 2000)]
+    hearts: usize,
+    /// Hearts that temperature and interval are fitted on.
+    #[arg(long, default_value_t = 2000)]
+    calibration: usize,
+    /// Which test hearts: 0 those of the training's test split, 1 and so on others.
+    #[arg(long, default_value_t = 0)]
+    seed: u32,
+    /// `evaluation.json` of `echocart evaluate` on the exported package, to go into the report.
+    #[arg(long, value_name = "FILE")]
+    package: Option<PathBuf>,
+    /// `report.json` of `echocart quantise`, likewise.
+    #[arg(long, value_name = "FILE")]
+    int8: Option<PathBuf>,
+    /// Threads.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
+    threads: u8,
+}
+
+#[derive(Debug, Args)]
+struct HeadArgs {
+    /// Features, targets and groups.
+    #[arg(long, value_name = "FILE")]
+    features: PathBuf,
+    /// Clips in it.
+    #[arg(long)]
+    clips: usize,
+    /// Token width.
+    #[arg(long)]
+    dim: usize,
+    /// Attention heads.
+    #[arg(long)]
+    heads: usize,
+    /// Classes; without it a value is fitted.
+    #[arg(long)]
+    classes: Option<usize>,
+    /// Passes over the clips.
+    #[arg(long)]
+    epochs: usize,
+    /// Probe file to write.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Threads.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
+    threads: u8,
+}
+
+#[derive(Debug, Args)]
+struct PhantomsArgs {
+    /// How many.
+    #[arg(long, default_value_t = 100)]
+    hearts: usize,
+    /// Seed of the first one.
+    #[arg(long)]
+    first: u64,
+}
+
 fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(true) => ExitCode::SUCCESS,
@@ -203,6 +289,51 @@ fn run(cli: Cli) -> Result<bool> {
                 println!("{}", serde_json::to_string_pretty(report)?);
             }
             Ok(report.is_some())
+        }
+        Command::Evaluate(args) => {
+            let plan = Evaluation {
+                recipe: &args.recipe,
+                weights: &args.weights,
+                cache: &args.cache,
+                hearts: args.hearts,
+                calibration: args.calibration,
+                seed: args.seed,
+                threads: args.threads.into(),
+            };
+            let evidence = evaluate::evaluate(plan, &stop)?;
+            let done = evidence.is_some();
+            if let Some(evidence) = evidence {
+                let parts = (args.package.as_deref(), args.int8.as_deref());
+                evaluate::write(evidence, &args.out, parts)?;
+                println!("{}", args.out.join("report.md").display());
+            }
+            Ok(done)
+        }
+        Command::Head(args) => {
+            let plan = HeadFit {
+                features: &args.features,
+                clips: args.clips,
+                dim: args.dim,
+                heads: args.heads,
+                classes: args.classes,
+                epochs: args.epochs,
+                seed: 1,
+                threads: args.threads.into(),
+            };
+            let Some(check) = head::fit(plan, &args.out, &stop)? else {
+                return Ok(false);
+            };
+            println!("{}", serde_json::to_string(&check)?);
+            Ok(true)
+        }
+        Command::Phantoms(args) => {
+            println!("{}", phantoms::HEADER);
+            for index in 0..args.hearts {
+                if let Some(line) = phantoms::line(args.first + index as u64, index as u64)? {
+                    println!("{line}");
+                }
+            }
+            Ok(true)
         }
     }
 }

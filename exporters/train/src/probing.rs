@@ -45,12 +45,13 @@ pub const EF_STD: f64 = 15.0;
 /// Views whose clips the ejection fraction is learned from.
 const EF_TRAINING: [&str; 4] = ["A2C", "A3C", "A4C", "A5C"];
 /// The view that it is stated for.
-const EF_VIEW: &str = "A4C";
+pub const EF_VIEW: &str = "A4C";
 
 /// Labelled clips of the small test, and how often they are drawn.
 const FEW: (usize, u64) = (60, 5);
 
-const COVERAGE: f64 = 0.9;
+/// Share of new hearts whose interval is to hold the truth.
+pub const COVERAGE: f64 = 0.9;
 
 /// What the probes reach on hearts that nothing was fitted on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
