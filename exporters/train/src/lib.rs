@@ -25,5 +25,7 @@ pub mod probing;
 pub mod progress;
 pub mod render;
 pub mod store;
+pub mod supervised;
+pub mod whiten;
 
 pub use error::TrainError;
