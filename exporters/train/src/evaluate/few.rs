@@ -1,15 +1,19 @@
 //! View probes from few labels.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use super::model::{Model, Shape};
-use crate::cache::{Label, Shelf};
+use crate::cache::Shelf;
 use crate::fit::{Fitted, Item, Plan, Target};
-use crate::probing::VIEWS;
-use crate::{TrainError, parallel, render};
+use crate::probing::{VIEWS, class, drawn};
+use crate::{TrainError, parallel, progress};
 
 /// Clips of the training that labels are drawn from.
-pub const OF: usize = 6000;
+const OF: usize = 6000;
+
+/// Clips that are taken between two lines of progress.
+const BATCH: usize = 64;
 
 /// How many labels, and how often they are drawn.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -36,29 +40,74 @@ pub const FEW: [Labels; 2] = [
     },
 ];
 
-/// A clip's class and its features.
-type Example = (usize, Vec<f32>);
+/// A clip's class and its pixels.
+type Example = (usize, Vec<u8>);
 
-/// Fits a probe for every draw of `labels`, on features of `model`. Nothing if it was stopped.
+/// The clips of every draw of every member of [`FEW`].
+pub type Drawn = Vec<Vec<Vec<Example>>>;
+
+/// Takes or renders the clips. Nothing if it was stopped.
+///
+/// # Errors
+/// [`TrainError`].
+pub fn draw(shelf: &Shelf, threads: usize, stop: &AtomicBool) -> Result<Option<Drawn>, TrainError> {
+    let started = Instant::now();
+    let total = FEW
+        .iter()
+        .map(|labels| labels.draws * wanted(labels.count))
+        .sum();
+    let mut done = 0;
+    let mut all = Drawn::new();
+    for labels in FEW {
+        let mut draws = Vec::new();
+        for draw in 0..labels.draws as u64 {
+            let order = drawn(OF, draw);
+            let mut examples = Vec::new();
+            for part in order[..wanted(labels.count)].chunks(BATCH) {
+                if stop.load(Ordering::Relaxed) {
+                    return Ok(None);
+                }
+                for clip in parallel::map(part, threads, |index| shelf.clip(**index)) {
+                    let (label, pixels) = clip?;
+                    examples.extend(class(&label).map(|class| (class, pixels)));
+                }
+                done += part.len();
+                progress::line("evaluate", "clips with labels", (0, done, total), started);
+            }
+            examples.truncate(labels.count);
+            draws.push(examples);
+        }
+        all.push(draws);
+    }
+    Ok(Some(all))
+}
+
+/// Some clips carry no label: a few more are looked at.
+fn wanted(count: usize) -> usize {
+    count + count / 5
+}
+
+/// Fits a probe on each draw, on features of `model`. Nothing if it was stopped.
 ///
 /// # Errors
 /// [`TrainError`].
 pub fn fit(
     model: &Model,
     shape: Shape,
-    shelf: &Shelf,
-    labels: Labels,
+    (labels, draws): (Labels, &[Vec<Example>]),
     threads: usize,
     stop: &AtomicBool,
 ) -> Result<Option<Vec<Fitted>>, TrainError> {
     let mut all = Vec::new();
-    for draw in 0..labels.draws as u64 {
-        let examples = examples(model, shelf, (labels.count, draw), threads)?;
+    for (examples, seed) in draws.iter().zip(1..) {
+        let features = parallel::map(examples, threads, |(_, pixels)| {
+            model.features(pixels, None)
+        });
         let items: Vec<Item<'_>> = examples
             .iter()
-            .map(|(class, x)| (x.as_slice(), Target::Class(*class)))
+            .zip(&features)
+            .map(|((class, _), x)| (x.as_slice(), Target::Class(*class)))
             .collect();
-        let seed = 1 + draw;
         let size = (shape.encoder.dim, shape.heads[0]);
         let mut probe = Fitted::start(size, "linear", VIEWS.len(), seed);
         let plan = Plan {
@@ -76,27 +125,4 @@ pub fn fit(
         all.push(probe);
     }
     Ok(Some(all))
-}
-
-/// The drawn clips. Some clips carry no label: a few more are looked at.
-fn examples(
-    model: &Model,
-    shelf: &Shelf,
-    (count, draw): (usize, u64),
-    threads: usize,
-) -> Result<Vec<Example>, TrainError> {
-    let order = render::shuffled(OF, 1, 1000 + draw);
-    let clips = order.into_iter().take(count + count / 5);
-    let made = parallel::map(clips, threads, |&index| -> Result<_, TrainError> {
-        let (label, pixels) = shelf.clip(index)?;
-        Ok(class(&label).map(|class| (class, model.features(&pixels, None))))
-    });
-    let made: Result<Vec<Option<Example>>, TrainError> = made.into_iter().collect();
-    Ok(made?.into_iter().flatten().take(count).collect())
-}
-
-/// The class of a clip that carries a label.
-pub fn class(label: &Label) -> Option<usize> {
-    let view = label.view.as_deref()?;
-    VIEWS.iter().position(|name| *name == view)
 }

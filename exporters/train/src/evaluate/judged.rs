@@ -3,17 +3,17 @@
 use std::sync::atomic::AtomicBool;
 
 use super::Evidence;
-use super::few::{self, FEW, class};
+use super::few::{self, Drawn, FEW};
 use super::figures::{self, FewFigures};
 use super::model::{Model, Shape, answer, kept};
 use super::report::{Encoder, KeptTokens, Report};
-use crate::cache::{Clips, Label, Shelf};
+use crate::cache::{Clips, Label};
 use crate::fit::Fitted;
 use crate::measure::{self, arg_max, mean};
 use crate::net::probe::softmax;
 use crate::net::vit::Size;
 use crate::perturb::Disturbance;
-use crate::probing::{COVERAGE, EF_MEAN, EF_STD, EF_VIEW};
+use crate::probing::{COVERAGE, EF_MEAN, EF_STD, EF_VIEW, class};
 use crate::{TrainError, parallel, render};
 
 /// Logits or probabilities, with the true class.
@@ -57,13 +57,13 @@ impl Judge {
     /// Fits what is fitted on other hearts. Nothing if it was stopped.
     pub fn new(
         model: Model,
-        (shape, shelf, calibration): (Shape, &Shelf, &Clips),
+        (shape, drawn, calibration): (Shape, &Drawn, &Clips),
         threads: usize,
         stop: &AtomicBool,
     ) -> Result<Option<Self>, TrainError> {
         let mut few = Vec::new();
-        for labels in FEW {
-            match few::fit(&model, shape, shelf, labels, threads, stop)? {
+        for (labels, draws) in FEW.into_iter().zip(drawn) {
+            match few::fit(&model, shape, (labels, draws), threads, stop)? {
                 Some(probes) => few.push(probes),
                 None => return Ok(None),
             }
@@ -179,8 +179,10 @@ pub fn evidence(
     let highest = others().filter_map(|encoder| Some(encoder.few.first()?.interval[1]));
     let ejection = first.and_then(|encoder| encoder.ejection.as_ref());
     let mut not_done = Vec::new();
-    if of("supervised").is_none() {
-        not_done.push("supervised encoder: no weights".to_owned());
+    for name in ["random", "supervised"] {
+        if of(name).is_none() {
+            not_done.push(format!("{name} encoder: no weights"));
+        }
     }
     let report = Report {
         hearts: "simulated hearts; no clinical meaning".to_owned(),

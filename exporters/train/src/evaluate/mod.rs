@@ -83,9 +83,12 @@ pub fn evaluate(plan: Evaluation<'_>, stop: &AtomicBool) -> Result<Option<Eviden
         return Ok(None);
     }
     let calibration = Clips::open(plan.cache, Split::Calibration, plan.calibration)?;
+    let Some(drawn) = few::draw(&shelf, plan.threads, stop)? else {
+        return Ok(None);
+    };
     let mut judges = Vec::new();
     for model in models(plan.weights, shape)? {
-        let judge = Judge::new(model, (shape, &shelf, &calibration), plan.threads, stop)?;
+        let judge = Judge::new(model, (shape, &drawn, &calibration), plan.threads, stop)?;
         let Some(judge) = judge else {
             return Ok(None);
         };
@@ -144,13 +147,12 @@ fn shape(recipe: &Path) -> Result<Shape, TrainError> {
 }
 
 fn models(weights: &Path, shape: Shape) -> Result<Vec<Model>, TrainError> {
-    let mut models = vec![
-        Model::open("trained", weights, shape)?,
-        Model::random(&weights.join("random"), shape, 1)?,
-    ];
-    let supervised = weights.join("supervised");
-    if supervised.join(encoder_file::NAME).exists() {
-        models.push(Model::open("supervised", &supervised, shape)?);
+    let mut models = vec![Model::open("trained", weights, shape)?];
+    for name in ["random", "supervised"] {
+        let folder = weights.join(name);
+        if folder.join(encoder_file::NAME).exists() {
+            models.push(Model::open(name, &folder, shape)?);
+        }
     }
     Ok(models)
 }

@@ -40,26 +40,6 @@ impl Model {
     /// # Errors
     /// [`TrainError::Content`] for tensors of another shape.
     pub fn open(name: &'static str, folder: &Path, shape: Shape) -> Result<Self, TrainError> {
-        let read = |layout: &Layout| {
-            encoder_file::read(&folder.join(encoder_file::NAME), layout, layout.len())
-        };
-        Self::new(name, folder, shape, read)
-    }
-
-    /// An encoder as it is before any training, with the probes that lie in the folder.
-    ///
-    /// # Errors
-    /// [`TrainError::Content`] for tensors of another shape.
-    pub fn random(folder: &Path, shape: Shape, seed: u64) -> Result<Self, TrainError> {
-        Self::new("random", folder, shape, |layout| Ok(layout.draw(seed)))
-    }
-
-    fn new(
-        name: &'static str,
-        folder: &Path,
-        shape: Shape,
-        weights: impl FnOnce(&Layout) -> Result<Vec<f32>, TrainError>,
-    ) -> Result<Self, TrainError> {
         let mut layout = Layout::default();
         let vit = Vit::new(&mut layout, shape.encoder);
         let probe = |file: &str, heads, last, outputs| -> Result<Option<Fitted>, TrainError> {
@@ -74,7 +54,7 @@ impl Model {
         };
         Ok(Self {
             name,
-            weights: weights(&layout)?,
+            weights: encoder_file::read(&folder.join(encoder_file::NAME), &layout, layout.len())?,
             vit,
             view: probe("view", shape.heads[0], "linear", VIEWS.len())?,
             lvef: probe("lvef", shape.heads[1], "regressor", 1)?,

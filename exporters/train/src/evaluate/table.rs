@@ -207,25 +207,65 @@ fn kept(text: &mut String, report: &Report) {
 }
 
 fn through_the_package(text: &mut String, report: &Report) {
-    for (title, value) in [
-        (
-            "The exported package, through the live path",
-            &report.package,
-        ),
-        (
-            "INT8 against fp32, through the exported package",
-            &report.int8,
-        ),
-    ] {
-        let Some(value) = value else {
-            continue;
-        };
-        let _ = writeln!(text, "## {title}\n\n```json\n{}\n```\n", pretty(value));
+    if let Some(live) = &report.package {
+        let _ = writeln!(
+            text,
+            "## The exported package, through the live path\n\n{} simulated hearts as a cart sees them, {} of them without a \
+             clip. Released: what a reader of the page would have seen.\n",
+            number(live, "/files"),
+            number(live, "/skipped")
+        );
+        for (what, at) in [("all clips", "before"), ("released", "after")] {
+            let _ = writeln!(
+                text,
+                "- view, {what}: {} of {} right;",
+                number(live, &format!("/view_{at}_gating/right")),
+                number(live, &format!("/view_{at}_gating/count"))
+            );
+        }
+        let _ = writeln!(
+            text,
+            "- EF, released for {} hearts: MAE {}, bias {}, limits {} to {}; the interval holds the truth in a share \
+             of {};",
+            number(live, "/lvef_after_gating/count"),
+            number(live, "/lvef_after_gating/mae"),
+            number(live, "/lvef_after_gating/bias"),
+            number(live, "/lvef_after_gating/limits/0"),
+            number(live, "/lvef_after_gating/limits/1"),
+            number(live, "/interval/coverage")
+        );
+        let _ = writeln!(
+            text,
+            "- withheld: the view of {} hearts, the EF of {} (those of other views than A4C among them).\n",
+            number(live, "/view_withheld"),
+            number(live, "/lvef_withheld")
+        );
+    }
+    if let Some(int8) = &report.int8 {
+        let _ = writeln!(
+            text,
+            "## INT8 against fp32, through the exported package\n\nToken cosine {} (worst {}); the same view in {} of {} clips; \
+             largest change of the EF {} points; targets met: {}.\n",
+            number(int8, "/tokens/cosine_mean"),
+            number(int8, "/tokens/cosine_worst"),
+            number(int8, "/heads/view/same_label"),
+            number(int8, "/heads/view/compared"),
+            number(int8, "/heads/lvef/largest_shift"),
+            number(int8, "/targets_met")
+        );
     }
 }
 
-fn pretty(value: &Value) -> String {
-    serde_json::to_string_pretty(value).unwrap_or_default()
+/// A number of another program's report, or a dash.
+fn number(value: &Value, at: &str) -> String {
+    match value.pointer(at) {
+        Some(Value::Number(number)) if number.is_f64() => {
+            format!("{:.3}", number.as_f64().unwrap_or(f64::NAN))
+        }
+        Some(Value::Number(number)) => number.to_string(),
+        Some(Value::Bool(yes)) => if *yes { "yes" } else { "no" }.to_owned(),
+        _ => "-".to_owned(),
+    }
 }
 
 fn views(text: &mut String, report: &Report) {
