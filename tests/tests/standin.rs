@@ -70,3 +70,26 @@ fn the_report_has_what_was_promised() {
         assert!(report.get(key).is_some(), "{key}");
     }
 }
+
+#[test]
+fn a_labelled_simulated_heart_has_values_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let labels = dir.path().join("labels.csv");
+    let heart = "\"phantom:view=A4C,ef=55,fps=16,seconds=3\",A4C,55,heart 1";
+    fs::write(&labels, format!("path,view,lvef,patient\n{heart}\n")).unwrap();
+    let mut command = echocart().unwrap();
+    command.arg("evaluate").arg("--labels").arg(&labels);
+    command
+        .arg("--package")
+        .arg(fetched("packages/demo").unwrap());
+    let output = command.arg("--out").arg(dir.path().join("out")).output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    let found = fs::read_to_string(dir.path().join("out/evaluation.json")).unwrap();
+    let found: Value = serde_json::from_str(&found).unwrap();
+    let outputs = found["files"][0]["view"]["outputs"].as_object().unwrap();
+    assert!(
+        !outputs.is_empty() && !outputs.contains_key("DEMONSTRATION"),
+        "{outputs:?}"
+    );
+}
