@@ -67,7 +67,7 @@ fn runtime(root: &Path) -> PathBuf {
 fn neither_a_push_nor_a_lease_allocates_once_the_pool_is_reserved() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let root = root.canonicalize().unwrap();
-    let package = root.join(".echocart/packages/demo");
+    let package = root.join(".echocart/packages/generated");
     assert!(package.is_dir(), "run `cargo xtask demo` first");
     let (package, library) = (package.to_str().unwrap(), runtime(&root));
     let library = library.to_str().unwrap();

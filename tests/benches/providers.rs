@@ -34,8 +34,10 @@ fn number(name: &str, without: usize) -> Result<usize, Box<dyn Error>> {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let package = std::env::var_os("ECHOCART_BENCH_PACKAGE")
-        .map_or_else(|| root().join(".echocart/packages/demo"), PathBuf::from);
+    let package = std::env::var_os("ECHOCART_BENCH_PACKAGE").map_or_else(
+        || root().join(".echocart/packages/generated"),
+        PathBuf::from,
+    );
     let pairs = number("ECHOCART_BENCH_PAIRS", 10)?;
     let threads = number("ECHOCART_BENCH_THREADS", 2)?;
     let scratch = tempfile::tempdir_in(package.parent().unwrap_or(&package))?;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::process::Output;
 
 fn bench(words: &[&str]) -> Output {
-    let package = fetched("packages/demo").unwrap();
+    let package = fetched("packages/generated").unwrap();
     let mut command = echocart().unwrap();
     command.args(["bench", "model", "--package"]).arg(package);
     command.args(words).output().unwrap()

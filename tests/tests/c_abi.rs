@@ -149,7 +149,7 @@ fn write_dump(path: &Path, frames: u64) {
 }
 
 fn minimal(command: &mut Command, dump: &Path) -> String {
-    let package = fetched("packages/demo").unwrap();
+    let package = fetched("packages/generated").unwrap();
     succeed(command.arg(dump).arg(package).arg(runtime_library()))
 }
 
@@ -185,7 +185,7 @@ fn the_example_gets_the_command_lines_raw_numbers_bit_for_bit() {
         .args(["--seconds", "6", "--source"])
         .arg(fetched("data/color3d_jpeg_baseline.dcm").unwrap())
         .arg("--package")
-        .arg(fetched("packages/demo").unwrap())
+        .arg(fetched("packages/generated").unwrap())
         .arg("--events")
         .arg(&lines)
         .arg("--dump-frames")
@@ -230,7 +230,7 @@ fn the_example_is_clean_under_the_sanitizers_and_says_what_is_wrong_with_a_dump(
 
     let bytes = fs::read(&dump).unwrap();
     fs::write(&dump, &bytes[..bytes.len() - 10]).unwrap();
-    let package = fetched("packages/demo").unwrap();
+    let package = fetched("packages/generated").unwrap();
     let mut cut = sanitized_run(&program);
     let output = run(cut.arg(&dump).arg(package).arg(runtime_library()));
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
@@ -312,7 +312,7 @@ fn forks_and_an_unloading_host_leave_the_session_running() {
     succeed(&mut gcc);
     let mut process = Command::new(program);
     process.arg(shared_library());
-    process.arg(fetched("packages/demo").unwrap());
+    process.arg(fetched("packages/generated").unwrap());
     assert_eq!(succeed(process.arg(runtime_library())), "");
 }
 
@@ -340,7 +340,7 @@ fn contract_folder(dir: &Path) {
     let package = |name: &str| {
         let to = dir.join(name);
         fs::create_dir(&to).unwrap();
-        for file in fs::read_dir(fetched("packages/demo").unwrap()).unwrap() {
+        for file in fs::read_dir(fetched("packages/generated").unwrap()).unwrap() {
             let file = file.unwrap();
             fs::copy(file.path(), to.join(file.file_name())).unwrap();
         }
@@ -395,7 +395,7 @@ fn contract_folder(dir: &Path) {
 }
 
 fn contract(command: &mut Command, dir: &Path, isolation: u32) -> BTreeSet<u32> {
-    let package = fetched("packages/demo").unwrap();
+    let package = fetched("packages/generated").unwrap();
     command.arg(package).arg(runtime_library()).arg(dir);
     let output = run(command.arg(isolation.to_string()));
     assert!(output.status.success(), "{}", text(&output));

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const CINE: &str = "data/color3d_jpeg_baseline.dcm";
-const PACKAGE: &str = "packages/demo";
+const PACKAGE: &str = "packages/generated";
 
 #[track_caller]
 #[expect(clippy::unwrap_used, reason = "a test helper")]
@@ -57,7 +57,7 @@ fn run_args<'a>(source: &'a str, package: &'a str) -> Vec<&'a str> {
 fn a_source_that_is_not_there_is_exit_3() {
     fetched(PACKAGE).unwrap();
     refused(
-        &run_args("no-such.dcm", ".echocart/packages/demo"),
+        &run_args("no-such.dcm", ".echocart/packages/generated"),
         3,
         &["no-such.dcm"],
     );
@@ -75,7 +75,7 @@ fn zero_bytes_and_garbage_are_exit_3() {
         let path = dir.path().join(name);
         fs::write(&path, bytes).unwrap();
         refused(
-            &run_args(path.to_str().unwrap(), ".echocart/packages/demo"),
+            &run_args(path.to_str().unwrap(), ".echocart/packages/generated"),
             3,
             &[name],
         );
@@ -89,7 +89,7 @@ fn a_truncated_cine_is_exit_3_and_names_the_file() {
     for part in [200, 5_000, whole.len() / 2] {
         let path = dir.path().join("truncated.dcm");
         fs::write(&path, &whole[..part]).unwrap();
-        let args = run_args(path.to_str().unwrap(), ".echocart/packages/demo");
+        let args = run_args(path.to_str().unwrap(), ".echocart/packages/generated");
         refused(&args, 3, &["truncated.dcm"]);
     }
 }
@@ -103,7 +103,7 @@ fn stills_and_other_dicom_are_refused() {
         "non-cardiac/thyroid_acuson_sequoia_rle_still.dcm",
     ] {
         let path = data.join(still);
-        let args = run_args(path.to_str().unwrap(), ".echocart/packages/demo");
+        let args = run_args(path.to_str().unwrap(), ".echocart/packages/generated");
         refused(&args, 3, &["expected", "found"]);
     }
 }
@@ -238,13 +238,13 @@ fn a_run_does_not_write_over_its_own_source() {
     let before = fs::read(&cine).unwrap();
     let cine_text = cine.to_str().unwrap();
     for option in ["--events", "--dump-frames"] {
-        let mut args = run_args(cine_text, ".echocart/packages/demo");
+        let mut args = run_args(cine_text, ".echocart/packages/generated");
         args.extend([option, cine_text]);
         refused(&args, 2, &["--source", option]);
     }
     assert_eq!(fs::read(&cine).unwrap(), before);
     let both = dir.path().join("both").to_str().unwrap().to_owned();
-    let mut args = run_args(cine_text, ".echocart/packages/demo");
+    let mut args = run_args(cine_text, ".echocart/packages/generated");
     args.extend(["--events", &both, "--dump-frames", &both]);
     refused(&args, 2, &["--events", "--dump-frames"]);
 }
@@ -345,7 +345,7 @@ fn a_bad_config_is_exit_2_and_names_key_and_file() {
     let case = root().join("tests/cases/config/ring-too-small.toml");
     let mut args = run_args(
         ".echocart/data/color3d_jpeg_baseline.dcm",
-        ".echocart/packages/demo",
+        ".echocart/packages/generated",
     );
     args.extend(["--config", case.to_str().unwrap()]);
     refused(&args, 2, &["pipeline.ring_frames", "ring-too-small.toml"]);

@@ -142,7 +142,7 @@ fn is_down(event: &Value) -> bool {
 #[test]
 fn a_killed_or_stopped_worker_is_engine_down_and_comes_back_by_itself() {
     let dir = tempfile::tempdir().unwrap();
-    let package = fetched("packages/demo").unwrap();
+    let package = fetched("packages/generated").unwrap();
     let mut cart = Cart::start(&dir, &config(dir.path(), None), &package);
     let (mut at, _) = cart.wait(0, is_inferred);
     for how in ["KILL", "STOP"] {
@@ -232,7 +232,7 @@ fn without_the_worker_there_is_a_page_that_says_so_and_a_batch_run_fails() {
     let engine =
         "providers = [\"CPU\"]\npolicy = \"strict\"\nworker = \"/nowhere/echocart-worker\"";
     let config = config(dir.path(), Some(engine));
-    let package = fetched("packages/demo").unwrap();
+    let package = fetched("packages/generated").unwrap();
     assert_down_all_along(&dir, &config, &package, &["worker missing", "/nowhere"]);
     for headless in [
         ["--headless", "--pace", "real"],
@@ -288,7 +288,12 @@ fn a_damaged_provider_library_is_named_and_never_a_silent_run_on_the_cpu() {
     let dir = tempfile::tempdir().unwrap();
     let (package, root) = (dir.path().join("both"), damaged(dir.path()));
     let providers = ["OpenVINO", "CPU"];
-    plain_package(&fetched("packages/demo").unwrap(), &package, &providers).unwrap();
+    plain_package(
+        &fetched("packages/generated").unwrap(),
+        &package,
+        &providers,
+    )
+    .unwrap();
     let run = |policy: &str| {
         let engine = format!("providers = [\"OpenVINO\", \"CPU\"]\npolicy = \"{policy}\"");
         let log = dir.path().join(format!("{policy}.jsonl"));
@@ -342,7 +347,12 @@ fn the_wanted_provider_takes_over_from_the_one_that_serves_meanwhile() {
     fetched("lib/openvino-1.24.1").unwrap();
     let dir = tempfile::tempdir().unwrap();
     let package = dir.path().join("both");
-    plain_package(&fetched("packages/demo").unwrap(), &package, &["OpenVINO"]).unwrap();
+    plain_package(
+        &fetched("packages/generated").unwrap(),
+        &package,
+        &["OpenVINO"],
+    )
+    .unwrap();
     let engine = "providers = [\"OpenVINO\", \"CPU\"]\npolicy = \"degrade\"\nmeanwhile = \"CPU\"";
     let cart = Cart::start(&dir, &config(dir.path(), Some(engine)), &package);
     let served_by = |provider: &'static str| {

@@ -26,7 +26,7 @@ fn start(dir: &std::path::Path, extra: &[&str]) -> Cart {
     let mut process = echocart()
         .unwrap()
         .args(["run", "--source", "phantom:view=A4C,ef=55", "--package"])
-        .arg(fetched("packages/demo").unwrap())
+        .arg(fetched("packages/generated").unwrap())
         .arg("--config")
         .arg(file)
         .args(extra)
@@ -216,7 +216,7 @@ fn a_json_log_is_one_object_a_line_and_names_no_value() {
             "phantom:view=A4C,ef=55",
             "--package",
         ])
-        .arg(fetched("packages/demo").unwrap())
+        .arg(fetched("packages/generated").unwrap())
         .current_dir(dir.path())
         .env("ORT_LOG", "error")
         .arg("--library")

@@ -57,7 +57,7 @@ fn set_up(dir: &Path) -> (Command, CertificateDer<'static>) {
             "text",
             "--package",
         ])
-        .arg(fetched("packages/demo").unwrap())
+        .arg(fetched("packages/generated").unwrap())
         .arg("--config")
         .arg(dir.join("cart.toml"));
     (command, made.cert.der().clone())

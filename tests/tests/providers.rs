@@ -49,7 +49,7 @@ fn a_variant_never_runs_on_a_provider_that_is_not_in_its_list() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let demo = fetched("packages/demo").unwrap();
+    let demo = fetched("packages/generated").unwrap();
     let strict = config(&dir, "providers = [\"OpenVINO\"]\npolicy = \"strict\"");
     let (output, report) = doctor(&strict, &demo, &[]);
     assert_eq!(output.status.code(), Some(5), "{}", text(&output));
@@ -67,7 +67,12 @@ fn a_plain_graph_runs_wholly_on_openvino() {
     }
     let dir = tempfile::tempdir().unwrap();
     let package = dir.path().join("package");
-    plain_package(&fetched("packages/demo").unwrap(), &package, &["OpenVINO"]).unwrap();
+    plain_package(
+        &fetched("packages/generated").unwrap(),
+        &package,
+        &["OpenVINO"],
+    )
+    .unwrap();
     let strict = config(&dir, "providers = [\"OpenVINO\"]\npolicy = \"strict\"");
     let (output, report) = doctor(&strict, &package, &[]);
     assert!(output.status.success(), "{}", text(&output));
@@ -95,7 +100,8 @@ fn degrade_serves_with_the_next_provider_and_says_so_in_every_event() {
         "--source",
     ])
     .arg(fetched("data/color3d_jpeg_baseline.dcm").unwrap());
-    run.arg("--package").arg(fetched("packages/demo").unwrap());
+    run.arg("--package")
+        .arg(fetched("packages/generated").unwrap());
     run.arg("--config").arg(&degrade).arg("--events").arg(&log);
     run.arg("--library")
         .arg(fetched("lib/onnxruntime-1.28.0/libonnxruntime.so.1.28.0").unwrap());
@@ -119,7 +125,7 @@ fn pinned_takes_approved_files_and_no_others() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let demo = fetched("packages/demo").unwrap();
+    let demo = fetched("packages/generated").unwrap();
     let engine = |variant: &str, hash: &str| {
         format!(
             "providers = [\"CPU\"]\npolicy = \"pinned\"\nvariant = \"{variant}\"\nlibraries = [\"{hash}\"]"
@@ -144,7 +150,7 @@ fn pinned_takes_approved_files_and_no_others() {
 #[test]
 fn the_doctor_names_a_damaged_library_and_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
-    let demo = fetched("packages/demo").unwrap();
+    let demo = fetched("packages/generated").unwrap();
     let whole = fetched("lib/onnxruntime-1.28.0/libonnxruntime.so.1.28.0").unwrap();
     let bytes = std::fs::read(whole).unwrap();
     let cut = dir.path().join("libonnxruntime.so.1.28.0");
@@ -168,7 +174,7 @@ fn the_doctor_names_a_damaged_library_and_what_to_do() {
 fn auto_measures_and_takes_one_that_runs() {
     let dir = tempfile::tempdir().unwrap();
     let auto = config(&dir, "providers = [\"CUDA\", \"CPU\"]\npolicy = \"auto\"");
-    let (output, report) = doctor(&auto, &fetched("packages/demo").unwrap(), &[]);
+    let (output, report) = doctor(&auto, &fetched("packages/generated").unwrap(), &[]);
     assert!(output.status.success(), "{}", text(&output));
     let detail = report["policy"]["detail"].as_str().unwrap();
     assert!(detail.contains("ms a clip"), "{detail}");

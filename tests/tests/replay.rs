@@ -9,7 +9,7 @@ const PERIOD_NANOS: i64 = 33_400_000;
 #[expect(clippy::unwrap_used, reason = "a test helper")]
 fn replay(extra: &[&str], file: &Path) -> Vec<Value> {
     let cine = fetched("data/color3d_jpeg_baseline.dcm").unwrap();
-    let package = fetched("packages/demo").unwrap();
+    let package = fetched("packages/generated").unwrap();
     let output = echocart()
         .unwrap()
         .args(["run", "--headless", "--source"])

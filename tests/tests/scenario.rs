@@ -250,7 +250,7 @@ fn through_c(package: &Path, library: &Path) -> Vec<String> {
 
 #[test]
 fn rust_and_c_get_the_same_events() {
-    let package = fetched("packages/demo").unwrap();
+    let package = fetched("packages/generated").unwrap();
     let library = fetched("lib/onnxruntime-1.28.0/libonnxruntime.so.1.28.0").unwrap();
     let (rust, events) = through_rust(&package, &library);
     let c = through_c(&package, &library);

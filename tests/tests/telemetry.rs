@@ -79,7 +79,8 @@ fn the_demo_run_stays_on_this_machine_and_in_its_folders() {
     run.arg("run")
         .arg("--source")
         .arg(fetched("data/color3d_jpeg_baseline.dcm").unwrap());
-    run.arg("--package").arg(fetched("packages/demo").unwrap());
+    run.arg("--package")
+        .arg(fetched("packages/generated").unwrap());
     run.args(["--loop", "--seconds", "5", "--config"])
         .arg(&config);
     run.arg("--events").arg(dir.path().join("events.jsonl"));
@@ -95,7 +96,12 @@ fn openvino_stays_on_this_machine_and_in_its_folders() {
     fetched("lib/openvino-1.24.1").unwrap();
     let dir = tempfile::tempdir().unwrap();
     let package = dir.path().join("package");
-    plain::plain_package(&fetched("packages/demo").unwrap(), &package, &["OpenVINO"]).unwrap();
+    plain::plain_package(
+        &fetched("packages/generated").unwrap(),
+        &package,
+        &["OpenVINO"],
+    )
+    .unwrap();
     let config = dir.path().join("cart.toml");
     let demo = std::fs::read_to_string(root().join("configs/carts/demo.toml")).unwrap();
     let strict = demo
@@ -129,7 +135,7 @@ fn openvino_stays_on_this_machine_and_in_its_folders() {
 fn the_c_example_stays_on_this_machine_and_creates_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let dump = dir.path().join("frames.dump");
-    let package = fetched("packages/demo").unwrap();
+    let package = fetched("packages/generated").unwrap();
     let output = echocart()
         .unwrap()
         .args([

@@ -1,4 +1,4 @@
-// The live page on the recorded cine with the untrained demo model.
+// The live page on the recorded cine with the untrained package of generated weights.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';

@@ -35,7 +35,7 @@ export const binary = setting('ECHOCART_BIN');
 export const root = setting('ECHOCART_ROOT');
 export const folder = join(root, '.echocart', 'ui');
 export const CINE = join('.echocart', 'data', 'color3d_jpeg_baseline.dcm');
-export const DEMO = join('.echocart', 'packages', 'demo');
+export const GENERATED = join('.echocart', 'packages', 'generated');
 const modules = createRequire(join(setting('ECHOCART_UI_MODULES'), 'package.json'));
 const { chromium } = modules('playwright-core');
 export const axePath = modules.resolve('axe-core/axe.min.js');
@@ -60,7 +60,7 @@ export const launch = () =>
   });
 
 // Arguments of `echocart run` with the demo's configuration but for `changes` (key: value).
-export function runArguments(name, { source = CINE, model = DEMO, address = '127.0.0.1:0', ...changes }) {
+export function runArguments(name, { source = CINE, model = GENERATED, address = '127.0.0.1:0', ...changes }) {
   let config = readFileSync(join(root, 'configs', 'carts', 'demo.toml'), 'utf8');
   const state = join('.echocart', 'ui', `${changes.exam ?? name}-exam`);
   delete changes.exam;
@@ -82,12 +82,12 @@ export function forgetExam(name) {
   rmSync(join(folder, `${name}-exam`), { recursive: true, force: true });
 }
 
-// The demo's package as if it had been trained on simulated hearts and calibrated, so that it
+// The package of generated weights as if it had been trained on simulated hearts and calibrated, so that it
 // gives values on the phantom. `standard` maps its labels to the views of the checklist.
 export function trialPackage(name, { standard, halfWidth }) {
   const to = join(folder, name);
   rmSync(to, { recursive: true, force: true });
-  cpSync(join(root, DEMO), to, { recursive: true, dereference: true });
+  cpSync(join(root, GENERATED), to, { recursive: true, dereference: true });
   const file = join(to, 'package.toml');
   let text = readFileSync(file, 'utf8').replace('trained = "untrained"', 'trained = "simulated"');
   text = text.replace(/^\[view\.standard\]\n(?:.+\n)*/m, '');

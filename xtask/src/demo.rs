@@ -94,9 +94,13 @@ fn positive(text: &str) -> Result<f64, String> {
     }
 }
 
-/// The path as seen from any folder; a URI stays as it is.
+/// Starts of sources that are no file.
+const SCHEMES: [&str; 5] = ["phantom:", "fault:", "shm:", "v4l2:", "gst:"];
+
+/// The path as seen from any folder; a URI and what is no file stay as they are.
 fn located(path: &std::path::Path) -> Result<PathBuf> {
-    if path.to_string_lossy().contains("://") {
+    let text = path.to_string_lossy();
+    if text.contains("://") || SCHEMES.iter().any(|scheme| text.starts_with(scheme)) {
         return Ok(path.to_owned());
     }
     std::path::absolute(path).with_context(|| format!("not a path ({})", path.display()))
@@ -168,6 +172,8 @@ mod tests {
     #[test]
     fn a_source_is_found_from_the_folder_of_the_person_and_a_uri_is_left_alone() {
         assert!(arguments(&["--source", "clip.dcm"])[2].starts_with('/'));
-        assert_eq!(arguments(&["--source", "v4l2://0"])[2], "v4l2://0");
+        for source in ["v4l2://0", "phantom:view=A4C,ef=55"] {
+            assert_eq!(arguments(&["--source", source])[2], source);
+        }
     }
 }

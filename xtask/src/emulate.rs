@@ -78,10 +78,12 @@ impl CheckAarch64 {
             return Ok(());
         }
         let library = onnx_runtime(layout)?;
-        let package = layout.demo_package();
+        let package = layout.generated_package();
         let frames = package.join("golden.pattern1.frames");
         if !frames.is_file() {
-            println!("not run: example and rules, there is no demo package (cargo xtask demo)");
+            println!(
+                "not run: example and rules, there is no package of generated weights (cargo xtask test)"
+            );
             return Ok(());
         }
         let mut conformance = programs.start(&kit);

@@ -45,9 +45,19 @@ impl Layout {
         self.echocart().join("data")
     }
 
-    /// The untrained package of the demo.
+    /// The package of the demo: the stand-in.
     pub fn demo_package(&self) -> PathBuf {
         self.echocart().join("packages").join("demo")
+    }
+
+    /// The package of generated weights that tests use.
+    pub fn generated_package(&self) -> PathBuf {
+        self.echocart().join("packages").join("generated")
+    }
+
+    /// Holds the stand-in's weights, its report and what was measured with it.
+    pub fn standin(&self) -> PathBuf {
+        self.root.join("exporters").join("train").join("standin")
     }
 
     /// Holds the browser driver of the page's check.

@@ -6,6 +6,7 @@ mod demo;
 mod digest;
 mod dist;
 mod emulate;
+mod evaluate;
 mod layout;
 mod lock;
 mod package;
@@ -63,6 +64,7 @@ enum Task {
     /// Fetch the pinned libraries of an engine provider
     RuntimeLibs(runtime_libs::RuntimeLibs),
     Sanitize(sanitize::Sanitize),
+    Evaluate(evaluate::Evaluate),
     CheckAarch64(emulate::CheckAarch64),
     /// Compile every TensorRT flavour for every chip with NVIDIA's ahead-of-time compiler, no GPU needed
     CheckTensorrt(tensorrt::CheckTensorRt),
@@ -81,6 +83,7 @@ fn run(task: Task) -> Result<()> {
         Task::Dist(dist) => dist.run(&layout),
         Task::Setup { no_system, tests } => setup::only(&layout, !no_system, tests),
         Task::RuntimeLibs(libs) => libs.run(&layout),
+        Task::Evaluate(evaluate) => evaluate.run(&layout),
         Task::Sanitize(sanitize) => sanitize.run(&layout),
         Task::CheckAarch64(check) => check.run(&layout),
         Task::CheckTensorrt(check) => check.run(&layout),

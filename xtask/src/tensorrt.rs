@@ -18,7 +18,7 @@ const TARGETS: &str = "sm80,sm86,sm89,sm120";
 /// What to check.
 #[derive(Debug, Args)]
 pub struct CheckTensorRt {
-    /// Package to check; without it one is made: the demo's, with the variants fp16, int8 and fp8
+    /// Package to check; without it one is made: generated weights, with the variants fp16, int8 and fp8
     #[arg(long, value_name = "DIR")]
     package: Option<PathBuf>,
     /// Numbers of tokens to compile for where a variant takes any; a clip's whole number if not given
@@ -51,8 +51,8 @@ impl CheckTensorRt {
                 compile(layout, &dir, self.tokens.as_deref())
             }
             None => {
-                package::make(layout)?;
-                demo(layout, self.tokens.as_deref())
+                package::make_generated(layout)?;
+                generated(layout, self.tokens.as_deref())
             }
         }
     }
@@ -71,7 +71,7 @@ pub fn where_present(layout: &Layout) -> Result<bool> {
         );
         return Ok(false);
     }
-    demo(layout, None).map(|()| true)
+    generated(layout, None).map(|()| true)
 }
 
 fn wheels(layout: &Layout) -> Result<[Wheel; 3]> {
@@ -123,15 +123,16 @@ fn program(layout: &Layout) -> Result<()> {
     fs::write(&to, content).with_context(|| format!("cannot write ({})", to.display()))
 }
 
-/// Checks the demo's package with variants added, which are calibrated on the demo's cine.
-fn demo(layout: &Layout, tokens: Option<&str>) -> Result<()> {
+/// Checks the package of generated weights with variants added, which are calibrated on the demo's
+/// cine.
+fn generated(layout: &Layout, tokens: Option<&str>) -> Result<()> {
     let package = layout.echocart().join("packages").join("tensorrt");
     let cine = layout.data().join(pins::CINE);
     let mut quantise = Command::new(layout.binary());
     quantise
         .args(["quantise", "--variants", "fp16,int8,fp8", "--clips", "4"])
         .args(["--held-out-clips", "2", "--package"])
-        .arg(layout.short(&layout.demo_package()))
+        .arg(layout.short(&layout.generated_package()))
         .arg("--calibrate")
         .arg(layout.short(&cine))
         .arg("--out")

@@ -21,7 +21,10 @@ const STEPS: [(&str, Check); 7] = [
     ("build", |layout| {
         command::run(cargo(layout).args(["build", "--release", "--workspace"])).map(ran)
     }),
-    ("demo package", |layout| package::make(layout).map(ran)),
+    ("packages", |layout| {
+        package::make(layout)?;
+        package::make_generated(layout).map(ran)
+    }),
     ("unit and integration tests", |layout| {
         let what = ["test", "--release", "--workspace", "--no-fail-fast"];
         command::run(cargo(layout).args(what)).map(ran)

@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::Path;
 
 /// Most bytes of a recipe or a case file.
-pub(crate) const MOST_TEXT_BYTES: u64 = 1 << 20;
+pub const MOST_TEXT_BYTES: u64 = 1 << 20;
 
 /// Checks that `path` is a regular file, or a link to one: opening a pipe or a device can hang.
 pub(crate) fn check_regular(what: &'static str, path: &Path) -> Result<(), ExportError> {
@@ -26,11 +26,10 @@ pub(crate) fn check_regular(what: &'static str, path: &Path) -> Result<(), Expor
 }
 
 /// Reads a text file of at most `most_bytes`.
-pub(crate) fn read_text(
-    what: &'static str,
-    path: &Path,
-    most_bytes: u64,
-) -> Result<String, ExportError> {
+///
+/// # Errors
+/// [`ExportError::Read`], [`ExportError::Settings`] for what is no text or no file or too large.
+pub fn read_text(what: &'static str, path: &Path, most_bytes: u64) -> Result<String, ExportError> {
     check_regular(what, path)?;
     let mut bytes = Vec::new();
     File::open(path)

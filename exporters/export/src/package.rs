@@ -179,6 +179,9 @@ pub(crate) fn export_with_graphs(
     if let Some(plan) = &mut golden {
         total_bytes += golden::add(dir, &mut manifest, VARIANT, plan, &mut steps)?;
     }
+    if let Some(kept) = &recipe.calibration {
+        kept.apply(&mut manifest)?;
+    }
     mark_untrained(request, &mut manifest);
     manifest.validate()?;
     let text = toml::to_string(&manifest).map_err(|e| ExportError::Request {
@@ -198,7 +201,7 @@ pub(crate) fn export_with_graphs(
     })
 }
 
-fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), ExportError> {
+pub(crate) fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), ExportError> {
     let path = dir.join(name);
     fs::write(&path, bytes).map_err(ExportError::write(&path))
 }

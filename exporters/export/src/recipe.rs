@@ -1,5 +1,6 @@
 //! Recipes: `configs/models/*.toml`, what a package says that no checkpoint holds.
 
+use crate::calibration::KeptCalibration;
 use crate::error::ExportError;
 use crate::graph::head::Clips;
 use crate::input::{MOST_TEXT_BYTES, read_text};
@@ -59,6 +60,9 @@ pub struct Recipe {
     /// What the package may be used on.
     #[cfg_attr(test, schemars(with = "crate::schema::Limits"))]
     pub limits: Limits,
+    /// What recordings said about these weights, from a file of its own.
+    #[serde(skip)]
+    pub calibration: Option<KeptCalibration>,
 }
 
 /// One head of a recipe.

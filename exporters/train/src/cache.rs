@@ -113,6 +113,51 @@ impl Clips {
     }
 }
 
+/// Single clips of a split: from the cache where they are there, else rendered.
+#[derive(Debug)]
+pub struct Shelf {
+    split: Split,
+    labels: Vec<Label>,
+    pixels: PathBuf,
+}
+
+impl Shelf {
+    /// Opens a split, cached or not.
+    ///
+    /// # Errors
+    /// [`TrainError::File`], [`TrainError::Content`].
+    pub fn open(folder: &Path, split: Split) -> Result<Self, TrainError> {
+        let (pixels, labels) = paths(folder, split);
+        Ok(Self {
+            split,
+            labels: match labels.exists() && pixels.exists() {
+                true => read_labels(&labels)?,
+                false => Vec::new(),
+            },
+            pixels,
+        })
+    }
+
+    /// One clip.
+    ///
+    /// # Errors
+    /// [`TrainError::File`], [`TrainError::Phantom`].
+    pub fn clip(&self, index: usize) -> Result<(Label, Vec<u8>), TrainError> {
+        let Some(label) = self.labels.get(index) else {
+            return render::clip(self.split, index as u64);
+        };
+        let mut pixels = vec![0; CLIP_BYTES];
+        let mut read = |file: &mut File| {
+            file.seek(SeekFrom::Start((index * CLIP_BYTES) as u64))?;
+            file.read_exact(&mut pixels)
+        };
+        File::open(&self.pixels)
+            .and_then(|mut file| read(&mut file))
+            .map_err(TrainError::file(&self.pixels))?;
+        Ok((label.clone(), pixels))
+    }
+}
+
 /// Renders a split up to `count` clips, from where an earlier run ended. False if it was stopped.
 ///
 /// # Errors

@@ -9,10 +9,14 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
 use echocart_train::cache::{self, Clips, Split};
+use echocart_train::evaluate::{self, Evaluation};
+use echocart_train::head::{self, HeadFit};
 use echocart_train::net::predictor::PredictorSize;
 use echocart_train::net::vit::Size;
+use echocart_train::phantoms;
 use echocart_train::pretrain::{Settings, pretrain};
 use echocart_train::probing::{Probing, probe};
+use echocart_train::supervised::Objective;
 
 /// Trains a small EchoJEPA and its probes on simulated hearts. No clinical meaning.
 #[derive(Debug, Parser)]
@@ -28,8 +32,17 @@ enum Command {
     Render(RenderArgs),
     /// Trains the encoder on the cache; goes on where an earlier run ended.
     Pretrain(PretrainArgs),
+    /// Trains the same encoder on labels from scratch, to compare with; writes the same files.
+    Supervised(PretrainArgs),
     /// Fits the probes on frozen features and says what they reach on new hearts.
     Probe(ProbeArgs),
+    /// Says what weights reach on hearts that nothing was fitted on: report.json, report.md, plots.
+    Evaluate(EvaluateArgs),
+    /// Fits a head on features that `echocart probe fit` has written.
+    #[command(hide = true)]
+    Head(HeadArgs),
+    /// Prints labels of simulated hearts, for `echocart calibrate` and `echocart evaluate`.
+    Phantoms(PhantomsArgs),
 }
 
 #[derive(Debug, Args)]
@@ -83,9 +96,30 @@ struct PretrainArgs {
     /// Attention heads.
     #[arg(long, default_value_t = 3)]
     heads: usize,
-    /// The teacher's momentum at the first step; it ends at 0.9995.
+    /// The teacher's momentum at the first step.
     #[arg(long, default_value_t = 0.99)]
     momentum: f32,
+    /// Its momentum at the last step.
+    #[arg(long, default_value_t = 0.9995)]
+    last_momentum: f32,
+    /// Steps until the highest learning rate is reached.
+    #[arg(long, default_value_t = 200)]
+    warmup: usize,
+    /// Weight decay.
+    #[arg(long, default_value_t = 0.04)]
+    decay: f32,
+    /// Least part of a frame that a clip is cut from.
+    #[arg(long, default_value_t = 0.5)]
+    least_area: f32,
+    /// Token width, blocks and attention heads of the predictor.
+    #[arg(long, value_delimiter = ',', num_args = 3, default_values_t = [64, 2, 2])]
+    predictor: Vec<usize>,
+    /// Labels of a supervised training; all without it.
+    #[arg(long)]
+    labels: Option<usize>,
+    /// Which draw of labels.
+    #[arg(long, default_value_t = 0)]
+    draw: u64,
     /// Steps between two lines of the log, each with a checkpoint.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     every: u32,
@@ -98,8 +132,10 @@ struct PretrainArgs {
 }
 
 impl PretrainArgs {
-    fn settings(&self) -> Settings {
+    fn settings(&self, objective: Objective) -> Settings {
+        let predictor = |at: usize| self.predictor.get(at).copied().unwrap_or_default();
         Settings {
+            objective,
             encoder: Size {
                 side_px: 112,
                 dim: self.dim,
@@ -107,17 +143,20 @@ impl PretrainArgs {
                 heads: self.heads,
             },
             predictor: PredictorSize {
-                dim: 64,
-                depth: 2,
-                heads: 2,
+                dim: predictor(0),
+                depth: predictor(1),
+                heads: predictor(2),
             },
+            probe_heads: 2,
+            labels: self.labels,
+            draw: self.draw,
             steps: self.steps,
             batch: self.batch,
             rate: self.rate,
-            warmup: self.steps / 10,
-            decay: 0.04,
-            momentum: [self.momentum, 0.9995],
-            least_area: 0.5,
+            warmup: self.warmup,
+            decay: self.decay,
+            momentum: [self.momentum, self.last_momentum],
+            least_area: self.least_area,
             seed: self.seed,
         }
     }
@@ -143,6 +182,15 @@ struct ProbeArgs {
     /// Attention heads of the probes; the recipe must say the same.
     #[arg(long, default_value_t = 2)]
     heads: usize,
+    /// Highest learning rate.
+    #[arg(long, default_value_t = 1e-3)]
+    rate: f32,
+    /// Weight decay.
+    #[arg(long, default_value_t = 0.05)]
+    decay: f32,
+    /// States figures for the validation hearts, to choose settings on.
+    #[arg(long)]
+    screen: bool,
     /// Most clips of a split.
     #[arg(long, default_value_t = 6000)]
     clips: usize,
@@ -152,6 +200,82 @@ struct ProbeArgs {
     /// Threads.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
     threads: u8,
+}
+
+#[derive(Debug, Args)]
+struct EvaluateArgs {
+    /// Recipe of the weights.
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "configs/models/standin.toml"
+    )]
+    recipe: PathBuf,
+    /// Folder with encoder, view and lvef (.safetensors); `random` and `supervised` below it, if there.
+    #[arg(long, value_name = "DIR", default_value = "exporters/train/standin")]
+    weights: PathBuf,
+    /// Folder of the cache; what it lacks is rendered.
+    #[arg(long, value_name = "DIR")]
+    cache: PathBuf,
+    /// Folder for report.json, report.md, card.txt and the plots.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Test hearts.
+    #[arg(long, default_value_t = 2000)]
+    hearts: usize,
+    /// Hearts that temperature and interval are fitted on.
+    #[arg(long, default_value_t = 2000)]
+    calibration: usize,
+    /// Which test hearts: 0 those of the training's test split, 1 and so on others.
+    #[arg(long, default_value_t = 0)]
+    seed: u32,
+    /// `evaluation.json` of `echocart evaluate` on the exported package, to go into the report.
+    #[arg(long, value_name = "FILE")]
+    package: Option<PathBuf>,
+    /// `report.json` of `echocart quantise`, likewise.
+    #[arg(long, value_name = "FILE")]
+    int8: Option<PathBuf>,
+    /// Threads.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
+    threads: u8,
+}
+
+#[derive(Debug, Args)]
+struct HeadArgs {
+    /// Features, targets and groups.
+    #[arg(long, value_name = "FILE")]
+    features: PathBuf,
+    /// Clips in it.
+    #[arg(long)]
+    clips: usize,
+    /// Token width.
+    #[arg(long)]
+    dim: usize,
+    /// Attention heads.
+    #[arg(long)]
+    heads: usize,
+    /// Classes; without it a value is fitted.
+    #[arg(long)]
+    classes: Option<usize>,
+    /// Passes over the clips.
+    #[arg(long)]
+    epochs: usize,
+    /// Probe file to write.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Threads.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
+    threads: u8,
+}
+
+#[derive(Debug, Args)]
+struct PhantomsArgs {
+    /// How many.
+    #[arg(long, default_value_t = 100)]
+    hearts: usize,
+    /// Seed of the first one.
+    #[arg(long)]
+    first: u64,
 }
 
 fn main() -> ExitCode {
@@ -184,11 +308,8 @@ fn run(cli: Cli) -> Result<bool> {
             }
             Ok(true)
         }
-        Command::Pretrain(args) => {
-            let clips = Clips::open(&args.cache, Split::Train, args.clips)?;
-            let pace = (args.every as usize, args.threads.into());
-            Ok(pretrain(args.settings(), &clips, &args.out, pace, &stop)?)
-        }
+        Command::Pretrain(args) => train(&args, Objective::Jepa, &stop),
+        Command::Supervised(args) => train(&args, Objective::Supervised, &stop),
         Command::Probe(args) => {
             let plan = Probing {
                 epochs: args.epochs,
@@ -197,6 +318,9 @@ fn run(cli: Cli) -> Result<bool> {
                 threads: args.threads.into(),
                 random_encoder: args.random_encoder,
                 most: args.clips,
+                rate: args.rate,
+                decay: args.decay,
+                screen: args.screen,
             };
             let report = probe(&args.cache, (&args.training, &args.out), plan, &stop)?;
             if let Some(report) = &report {
@@ -204,5 +328,57 @@ fn run(cli: Cli) -> Result<bool> {
             }
             Ok(report.is_some())
         }
+        Command::Evaluate(args) => {
+            let plan = Evaluation {
+                recipe: &args.recipe,
+                weights: &args.weights,
+                cache: &args.cache,
+                hearts: args.hearts,
+                calibration: args.calibration,
+                seed: args.seed,
+                threads: args.threads.into(),
+            };
+            let evidence = evaluate::evaluate(plan, &stop)?;
+            let done = evidence.is_some();
+            if let Some(evidence) = evidence {
+                let parts = (args.package.as_deref(), args.int8.as_deref());
+                evaluate::write(evidence, &args.out, parts)?;
+                println!("{}", args.out.join("report.md").display());
+            }
+            Ok(done)
+        }
+        Command::Head(args) => {
+            let plan = HeadFit {
+                features: &args.features,
+                clips: args.clips,
+                dim: args.dim,
+                heads: args.heads,
+                classes: args.classes,
+                epochs: args.epochs,
+                seed: 1,
+                threads: args.threads.into(),
+            };
+            let Some(check) = head::fit(plan, &args.out, &stop)? else {
+                return Ok(false);
+            };
+            println!("{}", serde_json::to_string(&check)?);
+            Ok(true)
+        }
+        Command::Phantoms(args) => {
+            println!("{}", phantoms::HEADER);
+            for index in 0..args.hearts {
+                if let Some(line) = phantoms::line(args.first + index as u64, index as u64)? {
+                    println!("{line}");
+                }
+            }
+            Ok(true)
+        }
     }
+}
+
+fn train(args: &PretrainArgs, objective: Objective, stop: &AtomicBool) -> Result<bool> {
+    let clips = Clips::open(&args.cache, Split::Train, args.clips)?;
+    let pace = (args.every as usize, args.threads.into());
+    let settings = args.settings(objective);
+    Ok(pretrain(settings, &clips, &args.out, pace, stop)?)
 }

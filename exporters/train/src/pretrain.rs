@@ -14,11 +14,13 @@ use crate::cache::Clips;
 use crate::collapse::{Spread, spread};
 use crate::jepa::{Example, Jepa, follow, masks};
 use crate::net::attention::Tokens;
+use crate::net::params::Layout;
 use crate::net::predictor::PredictorSize;
-use crate::net::vit::{PATCH, Size, patches};
+use crate::net::vit::{PATCH, Size, Vit, patches};
 use crate::optimiser::{AdamW, rate};
 use crate::store::{Stored, Tensor, Width, tensors, write};
-use crate::{TrainError, encoder_file, parallel, plot, progress, render};
+use crate::supervised::{Labelled, Objective, Supervised};
+use crate::{TrainError, encoder_file, parallel, plot, probing, progress, render, whiten};
 
 const CHECKPOINT: &str = "checkpoint.safetensors";
 const LOG: &str = "log.jsonl";
@@ -34,10 +36,18 @@ const WATCHED: (usize, usize) = (96, 8);
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
+    /// What for.
+    pub objective: Objective,
     /// The encoder.
     pub encoder: Size,
-    /// The predictor.
+    /// The predictor; idle in a supervised training.
     pub predictor: PredictorSize,
+    /// Attention heads of the probes of a supervised training.
+    pub probe_heads: usize,
+    /// Labels of a supervised training, the first ones of order `draw`; without them all.
+    pub labels: Option<usize>,
+    /// Order in which labels are taken.
+    pub draw: u64,
     /// Steps in all.
     pub steps: usize,
     /// Clips a step.
@@ -71,11 +81,22 @@ pub struct Entry {
     pub seconds: f64,
 }
 
+/// What is trained.
+enum Network {
+    Jepa(Jepa<f32>),
+    Supervised(Supervised<f32>),
+}
+
 /// A training that can go on.
 struct Run<'a> {
     settings: Settings,
     folder: &'a Path,
-    jepa: Jepa<f32>,
+    network: Network,
+    encoder: Vit<f32>,
+    /// Values of the encoder.
+    encoder_len: usize,
+    /// Clips that are trained on.
+    pool: Vec<usize>,
     student: Vec<f32>,
     teacher: Vec<f32>,
     adam: AdamW,
@@ -95,7 +116,7 @@ pub fn pretrain(
 ) -> Result<bool, TrainError> {
     check(&settings, clips)?;
     fs::create_dir_all(folder).map_err(TrainError::file(folder))?;
-    let mut run = Run::open(settings, folder)?;
+    let mut run = Run::open(settings, clips, folder)?;
     let (started, first) = (Instant::now(), run.step);
     let mut losses = Vec::new();
     while run.step < settings.steps {
@@ -149,23 +170,69 @@ fn check(settings: &Settings, clips: &Clips) -> Result<(), TrainError> {
             ));
         }
     }
-    if settings.batch == 0 || settings.batch > clips.len() {
-        let expected = format!("1 to {} clips", clips.len());
+    let pool = pool(settings, clips).len();
+    if settings.batch == 0 || settings.batch > pool {
+        let expected = format!("1 to {pool} clips");
         return Err(TrainError::setting("batch", expected, settings.batch));
     }
     Ok(())
 }
 
+/// The clips that are trained on: all, or those with a label.
+fn pool(settings: &Settings, clips: &Clips) -> Vec<usize> {
+    if settings.objective == Objective::Jepa {
+        return (0..clips.len()).collect();
+    }
+    let labelled: Vec<usize> = (0..clips.len())
+        .filter(|clip| probing::class(&clips.labels[*clip]).is_some())
+        .collect();
+    match settings.labels {
+        None => labelled,
+        Some(most) => probing::drawn(labelled.len(), settings.draw)
+            .iter()
+            .take(most)
+            .map(|at| labelled[*at])
+            .collect(),
+    }
+}
+
+/// The values of an encoder that a training starts from.
+pub fn start(layout: &Layout, settings: &Settings, clips: &Clips) -> Vec<f32> {
+    let mut values = layout.draw(settings.seed);
+    whiten::start(layout, &mut values, settings.encoder, clips, settings.seed);
+    values
+}
+
+impl Network {
+    fn layout(&self) -> &Layout {
+        match self {
+            Self::Jepa(jepa) => &jepa.layout,
+            Self::Supervised(supervised) => &supervised.layout,
+        }
+    }
+}
+
 impl<'a> Run<'a> {
-    fn open(settings: Settings, folder: &'a Path) -> Result<Self, TrainError> {
-        let jepa: Jepa<f32> = Jepa::new(settings.encoder, settings.predictor);
-        let student: Vec<f32> = jepa.layout.draw(settings.seed);
+    fn open(settings: Settings, clips: &Clips, folder: &'a Path) -> Result<Self, TrainError> {
+        let mut encoder_layout = Layout::default();
+        let encoder = Vit::new(&mut encoder_layout, settings.encoder);
+        let encoder_len = encoder_layout.len();
+        let network = match settings.objective {
+            Objective::Jepa => Network::Jepa(Jepa::new(settings.encoder, settings.predictor)),
+            Objective::Supervised => {
+                Network::Supervised(Supervised::new(settings.encoder, settings.probe_heads))
+            }
+        };
+        let student = start(network.layout(), &settings, clips);
         let mut run = Self {
             settings,
             folder,
-            teacher: student[..jepa.encoder_len].to_vec(),
-            adam: AdamW::new(jepa.layout.decaying(), settings.decay),
-            jepa,
+            teacher: student[..encoder_len].to_vec(),
+            adam: AdamW::new(network.layout().decaying(), settings.decay),
+            pool: pool(&settings, clips),
+            network,
+            encoder,
+            encoder_len,
             student,
             step: 0,
         };
@@ -187,9 +254,9 @@ impl<'a> Run<'a> {
         }
         let stored = Stored::open(&path)?;
         let count = run.student.len();
-        let layout = &run.jepa.layout;
+        let layout = run.network.layout();
         run.student = stored.layout(layout, STUDENT, count)?;
-        run.teacher = stored.layout(layout, TEACHER, run.jepa.encoder_len)?;
+        run.teacher = stored.layout(layout, TEACHER, run.encoder_len)?;
         run.adam.first = stored.layout(layout, MOMENTS[0], count)?;
         run.adam.second = stored.layout(layout, MOMENTS[1], count)?;
         run.step = stored
@@ -218,23 +285,15 @@ impl<'a> Run<'a> {
             momentum,
             ..
         } = self.settings;
-        let per_epoch = clips.len() / batch;
+        let per_epoch = self.pool.len() / batch;
         let (epoch, place) = (self.step / per_epoch, self.step % per_epoch);
-        let order = render::shuffled(clips.len(), seed, epoch as u64);
+        let order = render::shuffled(self.pool.len(), seed, epoch as u64);
         let mut random = Random::new(seed, 0x1_0000 + self.step as u64);
-        let size = self.settings.encoder;
-        let jobs = order[place * batch..(place + 1) * batch]
+        let picked: Vec<(usize, Crop)> = order[place * batch..(place + 1) * batch]
             .iter()
-            .zip(masks(size.grid(), batch, &mut random))
-            .map(|(&clip, masks)| (clip, masks, Crop::draw(least_area, &mut random)))
-            .collect::<Vec<_>>();
-        let examples = parallel::map(jobs, threads, |(clip, masks, crop)| Example {
-            patches: patches(&cut(clips.pixels(*clip), *crop, size.side_px), size.side_px),
-            masks: masks.clone(),
-        });
-        let (loss, grads) = self
-            .jepa
-            .batch(&self.student, &self.teacher, &examples, threads);
+            .map(|&at| (self.pool[at], Crop::draw(least_area, &mut random)))
+            .collect();
+        let (loss, grads) = self.gradients(clips, &picked, &mut random, threads);
         if !loss.is_finite() {
             return Err(TrainError::Diverged {
                 loss,
@@ -248,10 +307,45 @@ impl<'a> Run<'a> {
         let momentum = momentum[0] + (momentum[1] - momentum[0]) * share;
         follow(
             &mut self.teacher,
-            &self.student[..self.jepa.encoder_len],
+            &self.student[..self.encoder_len],
             momentum,
         );
         Ok(loss)
+    }
+
+    fn gradients(
+        &self,
+        clips: &Clips,
+        picked: &[(usize, Crop)],
+        random: &mut Random,
+        threads: usize,
+    ) -> (f32, Vec<f32>) {
+        let size = self.settings.encoder;
+        let tubelets = |&(clip, crop): &(usize, Crop)| {
+            patches(&cut(clips.pixels(clip), crop, size.side_px), size.side_px)
+        };
+        let patches: Vec<Vec<f32>> = parallel::map(picked.to_vec(), threads, tubelets);
+        match &self.network {
+            Network::Jepa(jepa) => {
+                let masks = masks(size.grid(), picked.len(), random);
+                let pairs = patches.into_iter().zip(masks);
+                let examples: Vec<_> = pairs
+                    .map(|(patches, masks)| Example { patches, masks })
+                    .collect();
+                jepa.batch(&self.student, &self.teacher, &examples, threads)
+            }
+            Network::Supervised(supervised) => {
+                let pairs = patches.into_iter().zip(picked);
+                let examples: Vec<_> = pairs
+                    .map(|(patches, (clip, _))| Labelled {
+                        patches,
+                        view: probing::class(&clips.labels[*clip]),
+                        ejection: probing::ejection_target(&clips.labels[*clip]),
+                    })
+                    .collect();
+                supervised.batch(&self.student, &examples, threads)
+            }
+        }
     }
 
     fn watch(&self, clips: &Clips, threads: usize) -> Spread {
@@ -259,7 +353,7 @@ impl<'a> Run<'a> {
         let watched: Vec<usize> = (0..WATCHED.0.min(clips.len())).collect();
         let stride = size.tokens() / WATCHED.1;
         let rows = parallel::map(watched, threads, |&clip| {
-            let features = features(&self.jepa, &self.teacher, clips.pixels(clip));
+            let features = features(&self.encoder, &self.teacher, clips.pixels(clip));
             let tokens = features
                 .chunks_exact(size.dim)
                 .step_by(stride)
@@ -270,7 +364,7 @@ impl<'a> Run<'a> {
     }
 
     fn save(&self, entry: &Entry) -> Result<(), TrainError> {
-        let layout = &self.jepa.layout;
+        let layout = self.network.layout();
         let mut all = tensors(layout, &self.student, STUDENT);
         all.extend(tensors(layout, &self.teacher, TEACHER));
         all.extend(tensors(layout, &self.adam.first, MOMENTS[0]));
@@ -291,7 +385,7 @@ impl<'a> Run<'a> {
             .map_err(TrainError::file(&log))?;
         encoder_file::write(
             &self.folder.join(encoder_file::NAME),
-            &self.jepa.encoder,
+            &self.encoder,
             layout,
             &self.teacher,
         )?;
@@ -304,12 +398,12 @@ impl<'a> Run<'a> {
 ///
 /// # Shapes
 /// - `pixels`: `[16, 128, 128]`; the result `[tokens, dim]`.
-pub fn features(jepa: &Jepa<f32>, encoder: &[f32], pixels: &[u8]) -> Vec<f32> {
-    let size = jepa.encoder.size;
+pub fn features(encoder: &Vit<f32>, values: &[f32], pixels: &[u8]) -> Vec<f32> {
+    let size = encoder.size;
     let clip = cut(pixels, Crop::centre(size.side_px), size.side_px);
     let rows: Vec<f32> = patches(&clip, size.side_px);
     let tokens = Tokens::all(rows.len() / PATCH);
-    jepa.encoder.infer(encoder, &rows, &tokens)
+    encoder.infer(values, &rows, &tokens)
 }
 
 /// The settings of a training.

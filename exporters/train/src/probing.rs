@@ -8,13 +8,15 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cache::{Clips, Split};
+use crate::cache::{Clips, Label, Split};
 use crate::fit::{Fitted, Item, Plan, Target};
-use crate::jepa::Jepa;
 use crate::measure::{self, Ejection, Views};
+use crate::net::params::Layout;
 use crate::net::probe::softmax;
-use crate::pretrain::{features, read_settings};
+use crate::net::vit::Vit;
+use crate::pretrain::{features, read_settings, start};
 use crate::store::{Width, tensors, write};
+use crate::supervised::Objective;
 use crate::{TrainError, encoder_file, parallel, progress, render};
 
 /// The view classes in the order of the probe's outputs.
@@ -45,12 +47,13 @@ pub const EF_STD: f64 = 15.0;
 /// Views whose clips the ejection fraction is learned from.
 const EF_TRAINING: [&str; 4] = ["A2C", "A3C", "A4C", "A5C"];
 /// The view that it is stated for.
-const EF_VIEW: &str = "A4C";
+pub const EF_VIEW: &str = "A4C";
 
 /// Labelled clips of the small test, and how often they are drawn.
 const FEW: (usize, u64) = (60, 5);
 
-const COVERAGE: f64 = 0.9;
+/// Share of new hearts whose interval is to hold the truth.
+pub const COVERAGE: f64 = 0.9;
 
 /// What the probes reach on hearts that nothing was fitted on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -88,6 +91,30 @@ pub struct Probing {
     pub random_encoder: bool,
     /// Most clips of a split.
     pub most: usize,
+    /// Highest learning rate.
+    pub rate: f32,
+    /// Weight decay.
+    pub decay: f32,
+    /// Whether figures are of the validation hearts, to choose settings on.
+    pub screen: bool,
+}
+
+/// The class of a clip's view.
+pub fn class(label: &Label) -> Option<usize> {
+    let view = label.view.as_deref()?;
+    VIEWS.iter().position(|name| *name == view)
+}
+
+/// The standardised ejection fraction of a clip that it can be learned from.
+pub fn ejection_target(label: &Label) -> Option<f32> {
+    let learned = EF_TRAINING.contains(&label.view.as_deref()?);
+    let z = (label.ef_percent? - EF_MEAN) / EF_STD;
+    learned.then_some(z as f32)
+}
+
+/// The order in which draw number `draw` takes labels.
+pub fn drawn(count: usize, draw: u64) -> Vec<usize> {
+    render::shuffled(count, 1, 1000 + draw)
 }
 
 /// A split's features with its labels.
@@ -108,27 +135,37 @@ pub fn probe(
     stop: &AtomicBool,
 ) -> Result<Option<Report>, TrainError> {
     let settings = read_settings(training)?;
-    let jepa: Jepa<f32> = Jepa::new(settings.encoder, settings.predictor);
-    let (name, weights) = match plan.random_encoder {
-        true => ("random", jepa.layout.draw(settings.seed)),
-        false => {
+    let mut layout = Layout::default();
+    let encoder = Vit::new(&mut layout, settings.encoder);
+    fs::create_dir_all(out).map_err(TrainError::file(out))?;
+    let (name, weights) = match (plan.random_encoder, settings.objective) {
+        (true, _) => {
+            let clips = Clips::open(cache, Split::Train, plan.most)?;
+            let weights = start(&layout, &settings, &clips);
+            encoder_file::write(&out.join(encoder_file::NAME), &encoder, &layout, &weights)?;
+            ("random", weights)
+        }
+        (false, objective) => {
             let path = training.join(encoder_file::NAME);
-            (
-                "trained",
-                encoder_file::read(&path, &jepa.layout, jepa.encoder_len)?,
-            )
+            let name = match objective {
+                Objective::Jepa => "trained",
+                Objective::Supervised => "supervised",
+            };
+            (name, encoder_file::read(&path, &layout, layout.len())?)
         }
     };
-    fs::create_dir_all(out).map_err(TrainError::file(out))?;
-    let part = |split| Part::new(cache, split, (&jepa, &weights), plan);
-    let (train, calibration) = (part(Split::Train)?, part(Split::Calibration)?);
-    let test = part(Split::Test)?;
+    let part = |split| Part::new(cache, split, (&encoder, &weights), plan);
+    let train = part(Split::Train)?;
+    let (calibration, test) = match plan.screen {
+        true => (part(Split::Validation)?, part(Split::Validation)?),
+        false => (part(Split::Calibration)?, part(Split::Test)?),
+    };
     let size = (settings.encoder.dim, plan.heads);
     let fitting = Plan {
         epochs: plan.epochs,
         batch: 16,
-        rate: 1e-3,
-        decay: 0.05,
+        rate: plan.rate,
+        decay: plan.decay,
         seed: plan.seed,
         threads: plan.threads,
     };
@@ -173,7 +210,7 @@ fn few_labels(
 ) -> Result<Vec<f64>, TrainError> {
     let mut accuracies = Vec::new();
     for draw in 0..FEW.1 {
-        let order = render::shuffled(views.len(), plan.seed, 1000 + draw);
+        let order = drawn(views.len(), draw);
         let few: Vec<Item<'_>> = order.iter().take(FEW.0).map(|at| views[*at]).collect();
         let mut fitted = Fitted::start(size, "linear", VIEWS.len(), plan.seed + draw);
         let plan = Plan { epochs: 60, ..plan };
@@ -217,7 +254,7 @@ impl Part {
     fn new(
         cache: &Path,
         split: Split,
-        (jepa, weights): (&Jepa<f32>, &[f32]),
+        (encoder, weights): (&Vit<f32>, &[f32]),
         plan: Probing,
     ) -> Result<Self, TrainError> {
         let clips = Clips::open(cache, split, plan.most)?;
@@ -226,7 +263,7 @@ impl Part {
         while all.len() < clips.len() {
             let range = all.len()..(all.len() + 256).min(clips.len());
             all.extend(parallel::map(range, plan.threads, |&clip| {
-                features(jepa, weights, clips.pixels(clip))
+                features(encoder, weights, clips.pixels(clip))
             }));
             progress::line(
                 "features",
@@ -243,10 +280,7 @@ impl Part {
 
     fn labelled(&self) -> impl Iterator<Item = (&[f32], usize)> {
         let pairs = self.features.iter().zip(&self.clips.labels);
-        pairs.filter_map(|(x, label)| {
-            let view = label.view.as_deref()?;
-            Some((x.as_slice(), VIEWS.iter().position(|name| *name == view)?))
-        })
+        pairs.filter_map(|(x, label)| Some((x.as_slice(), class(label)?)))
     }
 
     fn views(&self) -> Vec<Item<'_>> {
@@ -256,16 +290,11 @@ impl Part {
 
     fn ejections(&self, views: &[&str]) -> Vec<Item<'_>> {
         let pairs = self.features.iter().zip(&self.clips.labels);
-        let wanted = pairs.filter(|(_, label)| {
-            label
-                .view
-                .as_deref()
-                .is_some_and(|view| views.contains(&view))
-        });
-        wanted
+        pairs
             .filter_map(|(x, label)| {
-                let z = (label.ef_percent? - EF_MEAN) / EF_STD;
-                Some((x.as_slice(), Target::Value(z as f32)))
+                let wanted = views.contains(&label.view.as_deref()?);
+                let z = ejection_target(label).filter(|_| wanted)?;
+                Some((x.as_slice(), Target::Value(z)))
             })
             .collect()
     }

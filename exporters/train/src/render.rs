@@ -35,13 +35,32 @@ const ORDER: [View; 18] = [
     View::Other,
 ];
 
+/// A clip with what is true about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Drawn {
+    /// The truth.
+    pub label: Label,
+    /// `[16, 128, 128]` u8.
+    pub pixels: Vec<u8>,
+    /// `[128, 128]`: whether the imaging sector covers a pixel.
+    pub inside: Vec<bool>,
+}
+
 /// Renders clip `index` of a split. Every clip has a heart of its own.
 ///
 /// # Errors
 /// [`TrainError::Phantom`].
 pub fn clip(split: Split, index: u64) -> Result<(Label, Vec<u8>), TrainError> {
-    let seed = split.first_seed() + index;
-    let view = ORDER[(index % ORDER.len() as u64) as usize];
+    let drawn = draw(split.first_seed(), index)?;
+    Ok((drawn.label, drawn.pixels))
+}
+
+/// Renders clip `index` of the hearts from seed `first` on.
+///
+/// # Errors
+/// [`TrainError::Phantom`].
+pub fn draw(first: u64, index: u64) -> Result<Drawn, TrainError> {
+    let seed = first + index;
     let decoration = Decoration::sample(seed);
     let screen_layout = decoration.skin.layout(SCREEN.0, SCREEN.1);
     let layout = Layout {
@@ -50,11 +69,15 @@ pub fn clip(split: Split, index: u64) -> Result<(Label, Vec<u8>), TrainError> {
         ..screen_layout
     };
     let frames = RATE * FRAMES as u32;
-    let exam = Exam::sample(view, seed, layout, RATE_HZ * RATE as f32, frames);
+    let exam = Exam::sample(view(index), seed, layout, RATE_HZ * RATE as f32, frames);
     let surroundings = surroundings(&exam, screen_layout, decoration)
         .map_err(|error| TrainError::Phantom { error, index })?;
     let mut phantom = Phantom::new(exam).map_err(|error| TrainError::Phantom { error, index })?;
     let truth = phantom.truth(0, frames);
+    let mut inside = vec![false; SIDE_PX * SIDE_PX];
+    for pixel in phantom.sector() {
+        inside[pixel] = true;
+    }
     let mut pixels = surroundings.repeat(FRAMES);
     for (at, frame) in pixels.chunks_exact_mut(SIDE_PX * SIDE_PX).enumerate() {
         for back in [1, 0] {
@@ -69,7 +92,16 @@ pub fn clip(split: Split, index: u64) -> Result<(Label, Vec<u8>), TrainError> {
         angle_deg: truth.pose_error.angle_deg,
         slide_mm: truth.pose_error.slide_mm,
     };
-    Ok((label, pixels))
+    Ok(Drawn {
+        label,
+        pixels,
+        inside,
+    })
+}
+
+/// The view that clip `index` is to show.
+pub fn view(index: u64) -> View {
+    ORDER[(index % ORDER.len() as u64) as usize]
 }
 
 /// What is drawn around the sector, squashed as the runtime squashes a screen. The sector itself

@@ -93,15 +93,21 @@ impl<'a> Stored<'a> {
         }
     }
 
+    /// One tensor's values, however many.
+    ///
+    /// # Errors
+    /// [`TrainError::Content`] if it is missing.
+    pub fn all(&self, name: &str) -> Result<Vec<f32>, TrainError> {
+        let values = self.file.read(&[name.to_owned()]);
+        values.map_err(|error| unreadable(&error, self.path))
+    }
+
     /// One tensor's values.
     ///
     /// # Errors
     /// [`TrainError::Content`] if it is missing or has another size.
     pub fn values(&self, name: &str, count: usize) -> Result<Vec<f32>, TrainError> {
-        let values = self
-            .file
-            .read(&[name.to_owned()])
-            .map_err(|error| unreadable(&error, self.path))?;
+        let values = self.all(name)?;
         if values.len() == count {
             return Ok(values);
         }

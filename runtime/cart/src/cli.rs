@@ -7,6 +7,7 @@ use crate::engine::ProbeArgs;
 use crate::evaluate::EvaluateArgs;
 use crate::metrics::LogArgs;
 use crate::package::PackageArgs;
+use crate::probe::ProbeCommand;
 use crate::quantise::QuantiseArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use echocart_export::PlainVariant;
@@ -51,6 +52,8 @@ pub enum Command {
     Calibrate(CalibrateArgs),
     /// Run labelled recordings through the live path and compare with their labels.
     Evaluate(EvaluateArgs),
+    /// Fit a new head on a package's frozen features, into a new package.
+    Probe(ProbeCommand),
     /// Show, verify and sign packages.
     Package(PackageArgs),
     /// Measure what a package costs on this machine.
@@ -230,6 +233,12 @@ pub struct ExportArgs {
     /// Needed where the recipe says scaler = "file"; elsewhere it must agree with the recipe.
     #[arg(long = "scaler", value_name = "NAME=FILE", value_parser = name_and_file)]
     pub scalers: Vec<(String, PathBuf)>,
+    /// What `calibrate --keep` wrote for these weights; for others it is refused.
+    #[arg(long, value_name = "FILE", conflicts_with = "generated_weights")]
+    pub calibration: Option<PathBuf>,
+    /// Text to add to the card: what was measured with these weights.
+    #[arg(long, value_name = "FILE", conflicts_with = "generated_weights")]
+    pub card: Option<PathBuf>,
     /// Make all weights with the deterministic generator instead of reading any.
     #[arg(long, value_name = "TAG", conflicts_with_all = ["checkpoint", "probes"])]
     pub generated_weights: Option<String>,

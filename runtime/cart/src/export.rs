@@ -9,10 +9,10 @@ use echocart_core::frame::Frame;
 use echocart_core::manifest::{AnyTokens, HeadOutput, Manifest, Measured, Slots, Tokens, Variant};
 use echocart_core::package::Package;
 use echocart_export::{
-    ExportError, ExportReport, ExportRequest, GoldenFrames, GoldenPlan, Recipe, WeightSource,
-    check_variants, export_with_golden,
+    ExportError, ExportReport, ExportRequest, GoldenFrames, GoldenPlan, KeptCalibration,
+    MOST_TEXT_BYTES, Recipe, WeightSource, check_variants, export_with_golden, read_text,
 };
-use echocart_infer::{EngineOptions, OrtEngine, Provider};
+use echocart_infer::{EngineOptions, Library, OrtEngine, Provider};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, IsTerminal, Write};
@@ -33,7 +33,14 @@ pub fn export(args: &ExportArgs) -> Result<ExitCode, Failure> {
     let stop = stop_flag()?;
     let recipe = Recipe::open(&args.recipe).because(Cause::Usage)?;
     let scalers = by_head("--scaler", &args.scalers, |file| file)?;
-    let recipe = recipe.with_scalers(&scalers).because(Cause::Usage)?;
+    let mut recipe = recipe.with_scalers(&scalers).because(Cause::Usage)?;
+    if let Some(file) = &args.calibration {
+        recipe.calibration = Some(KeptCalibration::open(file).because(Cause::Usage)?);
+    }
+    if let Some(file) = &args.card {
+        let text = read_text("card", file, MOST_TEXT_BYTES).because(Cause::Usage)?;
+        recipe.card.text = format!("{}\n{}", recipe.card.text.trim_end(), text);
+    }
     let (encoder, probes) = sources(args, &recipe)?;
     let all = recipe.encoder.tokens();
     check_variants(&args.variants, &args.target, all).because(Cause::Usage)?;
@@ -46,15 +53,7 @@ pub fn export(args: &ExportArgs) -> Result<ExitCode, Failure> {
     };
     let frames = golden_frames(args, &request.recipe)?;
     let library = library(args.library.as_deref())?;
-    let mut make_engine = |package: &Package, name: &str| -> Result<Box<dyn Engine>, String> {
-        let options = EngineOptions {
-            small_memory: true,
-            any_variant: true,
-            ..EngineOptions::new(Provider::Cpu, GOLDEN_THREADS)
-        };
-        let engine = OrtEngine::open_on(&library, package, name, options);
-        Ok(Box::new(engine.map_err(|e| e.to_string())?))
-    };
+    let mut make_engine = |package: &Package, name: &str| golden_engine(&library, package, name);
     let golden = GoldenPlan {
         frames,
         make_engine: &mut make_engine,
@@ -72,6 +71,21 @@ pub fn export(args: &ExportArgs) -> Result<ExitCode, Failure> {
     // The package is there whether or not anyone reads about it.
     let _ = print(&words(&report));
     Ok(ExitCode::SUCCESS)
+}
+
+/// What runs the golden clips of a package that is being written.
+pub fn golden_engine(
+    library: &Library,
+    package: &Package,
+    variant: &str,
+) -> Result<Box<dyn Engine>, String> {
+    let options = EngineOptions {
+        small_memory: true,
+        any_variant: true,
+        ..EngineOptions::new(Provider::Cpu, GOLDEN_THREADS)
+    };
+    let engine = OrtEngine::open_on(library, package, variant, options);
+    Ok(Box::new(engine.map_err(|e| e.to_string())?))
 }
 
 /// Reads as much of each recording as one clip of the recipe takes.

@@ -12,6 +12,7 @@ mod labelled;
 mod metrics;
 mod package;
 mod parity;
+mod probe;
 mod quantise;
 mod replay;
 mod run;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         Command::EngineProbe(args) => engine::report(&args),
         Command::Calibrate(args) => calibrate::calibrate(&args),
         Command::Evaluate(args) => evaluate::evaluate(&args),
+        Command::Probe(args) => probe::probe(&args),
         Command::Package(args) => package::package(&args),
     };
     match done {

@@ -46,7 +46,7 @@ fn two_hundred_engines_leave_nothing_behind() {
     let number = std::env::var("ECHOCART_CYCLES").map(|n| n.parse().unwrap());
     let cycles: usize = number.unwrap_or(CYCLES);
     let dir = std::env::var_os("ECHOCART_CYCLES_PACKAGE");
-    let dir = dir.map_or_else(|| root.join(".echocart/packages/demo"), PathBuf::from);
+    let dir = dir.map_or_else(|| root.join(".echocart/packages/generated"), PathBuf::from);
     let package = Package::open(&dir, &PackageConfig::ANY).unwrap();
     let mut config = CartConfig::demo().unwrap().engine;
     config.policy = Policy::Strict;

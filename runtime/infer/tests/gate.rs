@@ -17,7 +17,7 @@ fn root() -> PathBuf {
 }
 
 fn demo() -> PathBuf {
-    root().join(".echocart/packages/demo")
+    root().join(".echocart/packages/generated")
 }
 
 fn zeroed(to: &Path) -> PathBuf {

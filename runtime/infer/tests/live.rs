@@ -128,9 +128,9 @@ fn is_down(event: &Event) -> bool {
 
 /// Kills the worker `count` times; a new exam begins after every second kill.
 fn kills(count: u32) {
-    let dir = root().join(".echocart/packages/demo");
+    let dir = root().join(".echocart/packages/generated");
     if !dir.is_dir() {
-        println!("skipped: run `cargo xtask demo` first (.echocart/packages/demo)");
+        println!("skipped: run `cargo xtask test` first (.echocart/packages/generated)");
         return;
     }
     let package = Package::open(&dir, &PackageConfig::ANY).unwrap();

@@ -16,9 +16,9 @@ fn root() -> PathBuf {
 
 /// The demonstration package with its fp32 variant for two providers, or none, said in one line.
 fn package(dir: &Path) -> Option<Package> {
-    let from = root().join(".echocart/packages/demo");
+    let from = root().join(".echocart/packages/generated");
     if !from.is_dir() {
-        println!("skipped: run `cargo xtask demo` first (.echocart/packages/demo)");
+        println!("skipped: run `cargo xtask test` first (.echocart/packages/generated)");
         return None;
     }
     let to = dir.join("package");

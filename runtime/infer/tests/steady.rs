@@ -62,7 +62,7 @@ fn root() -> PathBuf {
 
 fn opened() -> (Library, Package, OrtEngine) {
     let library = Library::load(&default_library_path(&root())).unwrap();
-    let package = root().join(".echocart/packages/demo");
+    let package = root().join(".echocart/packages/generated");
     let package = Package::open(&package, &PackageConfig::ANY).unwrap();
     let options = EngineOptions::new(Provider::Cpu, 2);
     let engine = OrtEngine::open_on(&library, &package, "fp32", options).unwrap();

@@ -18,9 +18,9 @@ fn root() -> PathBuf {
 
 /// The demonstration package, or none, said in one line.
 fn package() -> Option<Package> {
-    let dir = root().join(".echocart/packages/demo");
+    let dir = root().join(".echocart/packages/generated");
     if !dir.is_dir() {
-        println!("skipped: run `cargo xtask demo` first (.echocart/packages/demo)");
+        println!("skipped: run `cargo xtask test` first (.echocart/packages/generated)");
         return None;
     }
     Some(Package::open(&dir, &PackageConfig::ANY).unwrap())

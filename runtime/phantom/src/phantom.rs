@@ -114,7 +114,7 @@ impl Phantom {
     }
 
     /// The sector's pixels, by their place in the frame.
-    pub(crate) fn sector(&self) -> impl Iterator<Item = usize> {
+    pub fn sector(&self) -> impl Iterator<Item = usize> {
         self.scanner.sector()
     }
 

@@ -106,7 +106,10 @@ pub fn named(folder: &Path, end: &str) -> PathBuf {
 /// The demo package and the runtime library.
 pub fn package_and_library() -> [PathBuf; 2] {
     let library = "lib/onnxruntime-1.28.0/libonnxruntime.so.1.28.0";
-    [fetched("packages/demo").unwrap(), fetched(library).unwrap()]
+    [
+        fetched("packages/generated").unwrap(),
+        fetched(library).unwrap(),
+    ]
 }
 
 /// Runs a command whatever its end.

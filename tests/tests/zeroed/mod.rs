@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// The demo's package with the weights of one head zeroed, every hash put right.
 pub fn zeroed(dir: &Path) -> PathBuf {
-    let (from, to) = (fetched("packages/demo").unwrap(), dir.join("package"));
+    let (from, to) = (fetched("packages/generated").unwrap(), dir.join("package"));
     fs::create_dir(&to).unwrap();
     let text = fs::read_to_string(from.join("package.toml")).unwrap();
     let mut manifest: Manifest = toml::from_str(&text).unwrap();

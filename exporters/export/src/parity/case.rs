@@ -165,6 +165,7 @@ impl Case {
                 max_fps: 240.0,
                 widest_interval: None,
             },
+            calibration: None,
         };
         match recipe.check() {
             Ok(()) => Ok(recipe),

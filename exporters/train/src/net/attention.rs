@@ -4,7 +4,7 @@ use ndarray::s;
 
 use super::Real;
 use super::linear::Linear;
-use super::matrix::{product, view, view_mut};
+use super::matrix::{LANES, dot, product, sum, view, view_mut};
 use super::params::Layout;
 use super::rope::Rope;
 
@@ -143,10 +143,7 @@ impl Attention {
                     .chunks_exact_mut(count)
                     .zip(share.chunks_exact(count))
                 {
-                    let mut mean = F::zero();
-                    for (&d, &p) in dshare.iter().zip(share) {
-                        mean += d * p;
-                    }
+                    let mean = dot(dshare, share);
                     for (d, &p) in dshare.iter_mut().zip(share) {
                         *d = scale * p * (*d - mean);
                     }
@@ -174,18 +171,22 @@ impl Attention {
 /// Softmax of `scale * x` over rows.
 fn softmax<F: Real>(x: &mut [F], columns: usize, scale: F) {
     for row in x.chunks_exact_mut(columns) {
-        let most = row.iter().fold(
+        let mut lanes = [F::neg_infinity(); LANES];
+        let (chunks, rest) = row.as_chunks::<LANES>();
+        for chunk in chunks {
+            for (lane, &x) in lanes.iter_mut().zip(chunk) {
+                *lane = if x > *lane { x } else { *lane };
+            }
+        }
+        let all = lanes.iter().chain(rest);
+        let most = all.fold(
             F::neg_infinity(),
             |most, &x| if x > most { x } else { most },
         );
-        let mut lanes = [F::zero(); 8];
-        for chunk in row.chunks_mut(8) {
-            for (x, lane) in chunk.iter_mut().zip(&mut lanes) {
-                *x = (scale * (*x - most)).fast_exp();
-                *lane += *x;
-            }
+        for x in row.iter_mut() {
+            *x = (scale * (*x - most)).fast_exp();
         }
-        let inverse = F::one() / lanes.into_iter().sum();
+        let inverse = F::one() / sum(row);
         for x in row {
             *x *= inverse;
         }

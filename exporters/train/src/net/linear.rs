@@ -16,8 +16,10 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// Adds `name.weight` and `name.bias`.
+    /// Adds `name.weight` and `name.bias`. `std` is that of a layer with 1024 inputs, the width of the
+    /// original; fewer inputs get larger weights, so that outputs start as large.
     pub fn new(layout: &mut Layout, name: &str, inputs: usize, outputs: usize, std: f32) -> Self {
+        let std = std * (1024.0 / inputs as f32).sqrt();
         Self {
             weight: layout.add(
                 format!("{name}.weight"),

@@ -5,6 +5,9 @@ use ndarray::{ArrayView2, ArrayViewMut2};
 
 use super::Real;
 
+/// Sums run in this many lanes, which round the same way on every machine.
+pub const LANES: usize = 16;
+
 /// A slice as `rows` rows.
 ///
 /// # Panics
@@ -40,4 +43,29 @@ pub fn product<F: Real>(
 ) {
     let keep = if add { F::one() } else { F::zero() };
     general_mat_mul(F::one(), &a, &b, keep, &mut c);
+}
+
+/// The sum of the products of pairs.
+pub fn dot<F: Real>(a: &[F], b: &[F]) -> F {
+    let (a, b) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    let mut lanes = [F::zero(); LANES];
+    for (a, b) in a.0.iter().zip(b.0) {
+        for ((lane, &a), &b) in lanes.iter_mut().zip(a).zip(b) {
+            *lane += a * b;
+        }
+    }
+    let rest = a.1.iter().zip(b.1).map(|(&a, &b)| a * b);
+    lanes.into_iter().chain(rest).sum()
+}
+
+/// The sum of all values.
+pub fn sum<F: Real>(values: &[F]) -> F {
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    let mut lanes = [F::zero(); LANES];
+    for chunk in chunks {
+        for (lane, &x) in lanes.iter_mut().zip(chunk) {
+            *lane += x;
+        }
+    }
+    lanes.into_iter().chain(rest.iter().copied()).sum()
 }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::Real;
+use super::matrix::{dot, sum};
 use super::params::{Layout, Start};
 
 /// What normalisation leaves for its way back.
@@ -27,11 +28,11 @@ pub fn standardise<F: Real>(x: &[F], dim: usize, eps: f64) -> NormTape<F> {
     let mut inverse = Vec::with_capacity(x.len() / dim);
     let size = F::of(dim as f64);
     for row in unit.chunks_exact_mut(dim) {
-        let mean = sum(row.iter().copied()) / size;
+        let mean = sum(row) / size;
         for value in row.iter_mut() {
             *value -= mean;
         }
-        let variance = sum(row.iter().map(|&value| value * value)) / size;
+        let variance = dot(row, row) / size;
         let scale = F::one() / (variance + F::of(eps)).sqrt();
         for value in row.iter_mut() {
             *value *= scale;
@@ -46,15 +47,6 @@ impl<F> NormTape<F> {
     pub fn into_rows(self) -> Vec<F> {
         self.unit
     }
-}
-
-/// A sum in eight lanes, which rounds the same way on every machine.
-fn sum<F: Real>(values: impl ExactSizeIterator<Item = F>) -> F {
-    let mut lanes = [F::zero(); 8];
-    for (index, value) in values.enumerate() {
-        lanes[index % 8] += value;
-    }
-    lanes.into_iter().sum()
 }
 
 impl Norm {
@@ -116,8 +108,8 @@ impl Norm {
             for ((by, &value), &scale) in by.iter_mut().zip(dy).zip(weight) {
                 *by = value * scale;
             }
-            let mean = sum(by.iter().copied()) / size;
-            let along = sum(by.iter().zip(unit).map(|(&by, &unit)| by * unit)) / size;
+            let mean = sum(&by) / size;
+            let along = dot(&by, unit) / size;
             for ((dx, &by), &unit) in dx.iter_mut().zip(&by).zip(unit) {
                 *dx += inverse * (by - mean - unit * along);
             }

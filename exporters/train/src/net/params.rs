@@ -50,6 +50,13 @@ impl Layout {
         range
     }
 
+    /// Puts `prefix` before the names of the tensors from number `first`.
+    pub fn prefix(&mut self, first: usize, prefix: &str) {
+        for entry in self.entries.iter_mut().skip(first) {
+            entry.name.insert_str(0, prefix);
+        }
+    }
+
     /// All tensors in order of place.
     pub fn entries(&self) -> &[Entry] {
         &self.entries

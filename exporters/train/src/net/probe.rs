@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::Real;
 use super::linear::Linear;
+use super::matrix::dot;
 use super::norm::{Norm, NormTape};
 use super::params::{Layout, Start};
 use super::trunk::{Mlp, MlpTape, add};
@@ -111,8 +112,14 @@ impl Probe {
         (y, tape)
     }
 
-    /// Adds to the gradients; the tokens are not asked for theirs.
-    pub fn backward<F: Real>(&self, params: &[F], tape: &ProbeTape<F>, dy: &[F], grads: &mut [F]) {
+    /// Adds to the gradients, and gives that of the tokens.
+    pub fn backward<F: Real>(
+        &self,
+        params: &[F],
+        tape: &ProbeTape<F>,
+        dy: &[F],
+        grads: &mut [F],
+    ) -> Vec<F> {
         let (dim, width) = (self.dim, self.dim / self.heads);
         let mut dh = self.last.backward(params, &tape.out, dy, grads);
         let normal = self.norm2.scaled(params, &tape.norm2);
@@ -148,20 +155,11 @@ impl Probe {
         add(&mut grads[self.query.clone()], &dh);
         let normal = self.norm1.scaled(params, &tape.norm1);
         let dnormal = self.kv.backward(params, &normal, &dkv, grads);
-        let mut unused = vec![F::zero(); dnormal.len()];
+        let mut dx = vec![F::zero(); dnormal.len()];
         self.norm1
-            .backward(params, &tape.norm1, &dnormal, grads, &mut unused);
+            .backward(params, &tape.norm1, &dnormal, grads, &mut dx);
+        dx
     }
-}
-
-fn dot<F: Real>(a: &[F], b: &[F]) -> F {
-    let mut lanes = [F::zero(); 8];
-    for (a, b) in a.chunks(8).zip(b.chunks(8)) {
-        for ((lane, &a), &b) in lanes.iter_mut().zip(a).zip(b) {
-            *lane += a * b;
-        }
-    }
-    lanes.into_iter().sum()
 }
 
 /// Softmax of one row.

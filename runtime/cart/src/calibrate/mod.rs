@@ -10,7 +10,7 @@ use crate::labelled::{LabelledArgs, Outcome, Ready, leave_interrupted, play_all}
 use clap::Args;
 use echocart_core::calibration::{COVERAGES, CalibrationError};
 use echocart_core::manifest::{Calibration, Domain};
-use echocart_export::{ExportError, ExportReport, check_out_dir, derive};
+use echocart_export::{ExportError, ExportReport, KeptCalibration, check_out_dir, derive};
 use fit::{Gate, LvefFit, Recording, ViewFit};
 use regex_lite::Regex;
 use split::{Split, patients};
@@ -58,6 +58,9 @@ pub struct CalibrateArgs {
     /// Replace a package that is already there.
     #[arg(long)]
     replace: bool,
+    /// Also write the calibration to this file, for `export --calibration` with the same weights.
+    #[arg(long, value_name = "FILE")]
+    keep: Option<PathBuf>,
 }
 
 fn one_group(text: &str) -> Result<Regex, String> {
@@ -111,6 +114,11 @@ pub fn calibrate(args: &CalibrateArgs) -> Result<ExitCode, Failure> {
         Err(ExportError::Interrupted) => return Ok(interrupted()),
         report => report.map_err(failure)?,
     };
+    if let Some(file) = &args.keep {
+        KeptCalibration::of(&report.manifest)
+            .write(file)
+            .map_err(failure)?;
+    }
     let skipped: Vec<(&str, &str)> = ready
         .labels
         .rows

@@ -84,7 +84,7 @@ mod tests {
 
     fn manifest() -> Manifest {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let dir = root.join(".echocart/packages/demo");
+        let dir = root.join(".echocart/packages/generated");
         Package::open(&dir, &PackageConfig::ANY).unwrap().manifest
     }
 

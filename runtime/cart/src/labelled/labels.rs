@@ -10,6 +10,9 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+/// Start of a location that is no file: a simulated heart.
+const PHANTOM: &str = "phantom:";
+
 /// Largest label file read.
 const MOST_BYTES: u64 = 64 << 20;
 
@@ -267,7 +270,10 @@ impl Reader<'_> {
         if path.is_empty() {
             return Err(self.wrong(number, "expected a path, found none"));
         }
-        row.path = self.folder.join(&path);
+        row.path = match path.starts_with(PHANTOM) {
+            true => PathBuf::from(&path),
+            false => self.folder.join(&path),
+        };
         row.shown = path;
         Ok(())
     }

@@ -28,7 +28,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub struct LabelledArgs {
     /// Labels of the recordings: a header line with `path` and any of `view`, `lvef`, `patient`,
     /// comma separated; or two columns, path and label, separated by a space, as in the EchoJEPA
-    /// repository. Relative paths start at the file's folder.
+    /// repository. Relative paths start at the file's folder. A simulated heart, `phantom:...`, is a
+    /// path too; its commas need quotes in the first form.
     #[arg(long, value_name = "CSV")]
     pub labels: PathBuf,
     /// What the label of the two-column form is.

@@ -3,6 +3,7 @@
 use super::recorder::{Lent, Record};
 use super::tensors::TensorFile;
 use crate::exit::{Because, Cause, Failure};
+use crate::run::traits;
 use crossbeam_channel::Receiver;
 use echocart_capture::{OpenOptions, SourceInfo};
 use echocart_core::clock::Pace;
@@ -99,6 +100,11 @@ impl Player {
         }
     }
 
+    /// Has every played clip hold its tokens.
+    pub fn keep_tokens(&self) {
+        self.engine.keep_tokens();
+    }
+
     /// What runs.
     pub fn engine_info(&self) -> EngineInfo {
         self.engine.info()
@@ -138,6 +144,7 @@ impl Player {
         })
         .because(Cause::Package)?;
 
+        producer.declare(traits(&info));
         let mut events = Vec::new();
         let mut frames = Vec::new();
         let mut pixels = Vec::new();

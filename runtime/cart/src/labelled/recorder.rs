@@ -16,6 +16,8 @@ pub struct Record {
     pub lvef_from: Vec<usize>,
     /// View logits.
     pub view: Vec<f32>,
+    /// `[tokens, dim]`, where tokens are kept; else empty.
+    pub tokens: Vec<f32>,
 }
 
 /// The engine, and the notes.
@@ -26,6 +28,7 @@ pub struct Recorder {
     records: Vec<Record>,
     held: VecDeque<Held>,
     tensors: Option<TensorFile>,
+    keep_tokens: bool,
 }
 
 /// A clip whose tokens are in the engine. Its blocks are held too, so that the pipeline cannot
@@ -52,7 +55,13 @@ impl Lent {
             records: Vec::new(),
             held: VecDeque::new(),
             tensors: None,
+            keep_tokens: false,
         })))
+    }
+
+    /// Has the notes of every clip hold its tokens.
+    pub fn keep_tokens(&self) {
+        self.lock().keep_tokens = true;
     }
 
     /// Starts new notes; tensors of the coming clips go to `tensors`.
@@ -101,6 +110,9 @@ impl Recorder {
             let mut tokens = Vec::new();
             self.engine.tokens(slot, &mut tokens)?;
             tensors.clip(tubelets, &tokens);
+        }
+        if self.keep_tokens {
+            self.engine.tokens(slot, &mut record.tokens)?;
         }
         self.held.push_back(Held {
             record: number,

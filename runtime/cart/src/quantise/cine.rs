@@ -4,7 +4,7 @@ use crate::exit::{Because, Cause, Failure};
 use echocart_capture::{OpenOptions, Source};
 use echocart_core::frame::FrameMeta;
 use echocart_core::grid::{Candidate, Grid, Verdict};
-use echocart_core::hash::sha256_file;
+use echocart_core::hash::{sha256_file, sha256_hex};
 use echocart_core::manifest::Manifest;
 use echocart_core::preprocess::Preprocessor;
 use echocart_export::quantise::{Clip, Origin};
@@ -47,8 +47,13 @@ impl<'a> Cine<'a> {
         let encoder = &manifest.encoder;
         let name = Path::new(path).file_name().map(|n| n.to_string_lossy());
         let local = path.strip_prefix("file://").unwrap_or(path);
-        let (sha256, _) =
-            sha256_file(Path::new(local)).map_err(|e| wrong(path, "a readable file", e))?;
+        let sha256 = match path.starts_with("phantom:") {
+            true => sha256_hex(path.as_bytes()),
+            false => {
+                let hashed = sha256_file(Path::new(local));
+                hashed.map_err(|e| wrong(path, "a readable file", e))?.0
+            }
+        };
         Ok(Self {
             manifest,
             path,

@@ -40,7 +40,7 @@ pub struct QuantiseArgs {
     /// Package with an fp32 variant.
     #[arg(long, value_name = "DIR")]
     package: PathBuf,
-    /// Cines to calibrate on: DICOM ultrasound multi-frame or video files.
+    /// Cines to calibrate on: DICOM ultrasound multi-frame or video files, or simulated hearts.
     #[arg(long, value_name = "FILES", num_args = 1.., required = true)]
     calibrate: Vec<String>,
     /// Cines to measure on. Without it: the last quarter of the calibration files, at least one;

@@ -125,6 +125,16 @@ impl Capture {
     }
 }
 
+/// What a source's frames are. Only a phantom that is rendered here is known to be a simulated
+/// heart, faults around it included; a file of one carries no such proof.
+pub fn traits(info: &SourceInfo) -> SourceTraits {
+    let simulated = info.kind == PHANTOM;
+    SourceTraits {
+        simulated,
+        loops: simulated,
+    }
+}
+
 impl CaptureSetup {
     fn run(mut self) -> CaptureEnd {
         let ended = match self.passes() {
@@ -139,10 +149,10 @@ impl CaptureSetup {
 
     fn passes(&mut self) -> Result<CaptureEnd, Failure> {
         let info = self.source.describe();
-        let simulated = info.kind == PHANTOM;
+        let traits = traits(&info);
         self.producer.declare(SourceTraits {
-            simulated,
-            loops: self.looped || simulated,
+            loops: self.looped || traits.loops,
+            ..traits
         });
         let mut stamper = Stamper::new(&info, self.pace);
         let mut pixels = Vec::new();
@@ -303,4 +313,19 @@ fn not_taken(error: PushError) -> Failure {
         _ => Cause::Source,
     };
     Failure::new(cause, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use echocart_capture::OpenOptions;
+
+    #[test]
+    fn a_phantom_is_a_simulated_heart_with_faults_too() {
+        for location in ["phantom:view=A4C", "fault:0s.. lose 10%|phantom:view=A4C"] {
+            let options = OpenOptions { assume_fps: None };
+            let source = echocart_capture::open(location, &options).unwrap();
+            assert!(traits(&source.describe()).simulated, "{location}");
+        }
+    }
 }

@@ -13,6 +13,7 @@ use crate::engine::{self, Announcer, Patience};
 use crate::exit::{Because, Cause, Failure};
 use crate::metrics::Metrics;
 use crate::serve::{self, Desk, Hub, ImageFeed, Serving};
+pub use capture::traits;
 use capture::{Capture, CaptureEnd, CaptureSetup};
 use echocart_capture::OpenOptions;
 use echocart_core::clock::{self, Pace};

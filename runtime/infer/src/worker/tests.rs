@@ -112,9 +112,9 @@ fn a_worker_that_says_one_and_ends_at_the_fourth_clip() {
 
 fn package() -> Option<Package> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let dir = root.join(".echocart/packages/demo");
+    let dir = root.join(".echocart/packages/generated");
     if !dir.is_dir() {
-        println!("skipped: run `cargo xtask demo` first (.echocart/packages/demo)");
+        println!("skipped: run `cargo xtask test` first (.echocart/packages/generated)");
         return None;
     }
     Some(Package::open(&dir, &PackageConfig::ANY).unwrap())
