@@ -139,7 +139,7 @@ fn in_worker(request: &Request, package: &Package) -> Result<Box<dyn Engine>, Fa
     let given = request.config.engine.worker.as_deref();
     let setup = WorkerSetup {
         executable: find(given, &system::beside_this_library())?,
-        engine: request.config.engine.clone(),
+        engine: request.config.engine.at(request.pace),
         trust: request.config.package.clone(),
         library: Some(request.library_path.clone()),
         root: PathBuf::new(),
@@ -150,5 +150,5 @@ fn in_worker(request: &Request, package: &Package) -> Result<Box<dyn Engine>, Fa
         backoff: BackoffRules::default(),
     };
     let say = &mut |line: &str| request.log.say(ECHOCART_LOG_INFO, line);
-    Ok(engine_of(setup, package, true, say)?)
+    Ok(engine_of(setup, package, true, say, None)?)
 }

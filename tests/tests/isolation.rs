@@ -7,6 +7,7 @@ mod plain;
 mod zeroed;
 
 use echocart_core::hash;
+use echocart_core::manifest::Manifest;
 use echocart_tests::{build_dir, demo_config, echocart, events, fetched, text};
 use plain::plain_package;
 use serde_json::Value;
@@ -374,6 +375,85 @@ fn the_wanted_provider_takes_over_from_the_one_that_serves_meanwhile() {
     assert_eq!(number["provider"], "OpenVINO");
     assert!(number["degraded"].is_null());
     assert_eq!(number["lvef"]["reason"], "WARMING_UP");
+    let log = fs::read_to_string(&cart.log).unwrap();
+    assert!(!log.contains("ENGINE_DOWN"), "{log}");
+}
+
+#[test]
+fn a_provider_that_is_refused_gives_way_to_one_of_another_library() {
+    if cfg!(not(target_arch = "x86_64")) {
+        println!("skipped: no OpenVINO library for this architecture");
+        return;
+    }
+    fetched("lib/openvino-1.24.1").unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let package = dir.path().join("both");
+    plain_package(&fetched("packages/demo").unwrap(), &package, &["OpenVINO"]).unwrap();
+    let path = package.join("package.toml");
+    let mut manifest: Manifest = toml::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    let plain = manifest.variants.get_mut(plain::PLAIN).unwrap();
+    plain.tolerance.tokens_relative_rms = 1e-12;
+    fs::write(&path, toml::to_string(&manifest).unwrap()).unwrap();
+    let engine = "providers = [\"OpenVINO\", \"CPU\"]\npolicy = \"degrade\"";
+    let config = config(dir.path(), Some(engine));
+    let refused = ["OpenVINO does not serve", "variant plain on OpenVINO"];
+
+    let cart = Cart::start(&dir, &config, &package);
+    let (ready, event) = cart.wait(0, is_state("ENGINE_READY"));
+    assert_eq!(event["session"]["provider"], "CPU");
+    assert_eq!(event["session"]["library"], "onnxruntime 1.28.0");
+    let (_, number) = cart.wait(ready, is_inferred);
+    for word in refused {
+        assert!(
+            number["degraded"].as_str().unwrap().contains(word),
+            "{number}"
+        );
+    }
+    drop(cart);
+
+    let mut doctor = echocart().unwrap();
+    let doctor = doctor.args(["doctor", "--json", "--config"]).arg(&config);
+    let output = doctor.arg("--package").arg(&package).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let policy = &report["policy"];
+    assert_eq!(policy["detail"], "CPU fp32 on onnxruntime 1.28.0");
+    for word in refused {
+        assert!(
+            policy["degraded"].as_str().unwrap().contains(word),
+            "{policy}"
+        );
+    }
+}
+
+#[test]
+fn auto_measures_while_another_provider_serves() {
+    if cfg!(not(target_arch = "x86_64")) {
+        println!("skipped: no OpenVINO library for this architecture");
+        return;
+    }
+    fetched("lib/openvino-1.24.1").unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let package = dir.path().join("both");
+    plain_package(&fetched("packages/demo").unwrap(), &package, &["OpenVINO"]).unwrap();
+    let engine = "providers = [\"OpenVINO\", \"CPU\"]\npolicy = \"auto\"\nmeanwhile = \"CPU\"";
+    let cart = Cart::start(&dir, &config(dir.path(), Some(engine)), &package);
+    let (cpu, ready) = cart.wait(0, is_state("ENGINE_READY"));
+    assert_eq!(ready["session"]["provider"], "CPU");
+    let degraded = ready["degraded"].as_str().unwrap();
+    assert!(
+        degraded.contains("the fastest provider is not ready"),
+        "{degraded}"
+    );
+    cart.wait(cpu, is_inferred);
+    let measured = |e: &Value| {
+        let detail = e["detail"].as_str().unwrap_or_default();
+        detail.contains("the fastest that passes the gate")
+    };
+    cart.wait(0, measured);
+    // Whichever was faster serves in the end, and nothing is said against it.
+    let (_, last) = cart.wait(cpu, |e| is_inferred(e) && e["degraded"].is_null());
+    assert!(["CPU", "OpenVINO"].contains(&last["provider"].as_str().unwrap()));
     let log = fs::read_to_string(&cart.log).unwrap();
     assert!(!log.contains("ENGINE_DOWN"), "{log}");
 }

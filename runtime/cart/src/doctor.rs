@@ -1,11 +1,11 @@
 //! `echocart doctor`: what is usable here, what is missing, and what to do about it.
 
-use crate::engine::{self, Probe, ProbeArgs};
+use crate::engine::{self, Patience, Probe, ProbeArgs};
 use crate::exit::{Because, Cause, Failure};
 use crate::export::print;
 use crate::run::config;
 use clap::Args;
-use echocart_core::config::{CartConfig, Isolation, Policy};
+use echocart_core::config::{CartConfig, EngineConfig, Isolation, Policy};
 use echocart_core::engine::Engine;
 use echocart_core::package::Package;
 use echocart_infer::{
@@ -16,6 +16,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -185,14 +186,16 @@ fn look(provider: Provider, given: Option<&Path>) -> ProviderReport {
             return report;
         }
     }
-    let Probe { error, .. } = engine::probe(&ProbeArgs {
+    let args = ProbeArgs {
         provider,
         library: Some(path),
         package: None,
         variant: None,
         threads: 1,
         clips: 0,
-    });
+        nice: None,
+    };
+    let Probe { error, .. } = engine::probe(&args, &AtomicBool::new(false));
     report.usable = error.is_none();
     report.problem = error;
     report
@@ -223,10 +226,14 @@ fn note(provider: Provider) -> Option<&'static str> {
 fn with_package(config: &CartConfig, library: Option<&Path>, package: &Package) -> PolicyReport {
     let mut said = Vec::new();
     let auto = config.engine.policy == Policy::Auto;
-    let opened = engine::open_proven(&config.engine, library, package, &mut |line| {
+    let say = &mut |line: &str| {
         if auto {
             said.push(line.to_owned());
         }
+    };
+    let opened = in_turn(config, library, package).and_then(|(only, notes)| {
+        let (engine, passed) = engine::open_proven(&only, library, package, say)?;
+        Ok((engine.noting(notes), passed))
     });
     let mut graphs = Assignments::new();
     let mut gate = None;
@@ -254,6 +261,29 @@ fn with_package(config: &CartConfig, library: Option<&Path>, package: &Package) 
         degraded: info.degraded,
         graphs_opened: serves,
     }
+}
+
+/// The `[engine]` table to open here. Where a list is tried in turn by workers, one for each
+/// library, that is the part of it that serves; then also why those before do not.
+fn in_turn(
+    config: &CartConfig,
+    library: Option<&Path>,
+    package: &Package,
+) -> Result<(EngineConfig, Vec<String>), Failure> {
+    let mut engine = config.engine.clone();
+    if engine.policy != Policy::Degrade || engine.isolation != Isolation::Worker {
+        return Ok((engine, Vec::new()));
+    }
+    let mut alone = config.clone();
+    alone.engine.meanwhile = None;
+    let serving = engine::start(&alone, library, package, Patience::Wait, &mut |_| {})?.info();
+    let at = engine.providers.iter().position(|p| *p == serving.provider);
+    engine.providers.drain(..at.unwrap_or(0));
+    let notes = match at {
+        Some(0) | None => Vec::new(),
+        Some(_) => serving.degraded.into_iter().collect(),
+    };
+    Ok((engine, notes))
 }
 
 fn without_package(config: &CartConfig, providers: &[ProviderReport]) -> PolicyReport {

@@ -1,5 +1,6 @@
 //! `configs/carts/*.toml`: everything that belongs to the site.
 
+use crate::clock::Pace;
 use crate::screen::sector::{MAX_CORNERS, Outline, Shape};
 use crate::screen::{Apex, Pinned, ScreenSetup};
 use crate::signature::PublicKey;
@@ -127,8 +128,8 @@ pub struct EngineConfig {
     /// program or the library.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<PathBuf>,
-    /// A provider of the list that serves until the first one is ready. Only with policy `degrade`
-    /// and isolation `worker`.
+    /// A provider of the list that serves until one before it is ready, or, under `auto`, until the
+    /// fastest is. Only with policy `degrade` or `auto` and isolation `worker`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub meanwhile: Option<String>,
     /// CPUs that the engine's threads may use, each once. Absent: those of the process.
@@ -403,6 +404,16 @@ impl CartConfig {
 }
 
 impl EngineConfig {
+    /// The table for a session of this pace. In virtual time no engine takes over from another: on
+    /// which clip that falls depends on the machine.
+    pub fn at(&self, pace: Pace) -> Self {
+        let meanwhile = self.meanwhile.clone();
+        Self {
+            meanwhile: meanwhile.filter(|_| pace == Pace::Real),
+            ..self.clone()
+        }
+    }
+
     fn validate(&self) -> Result<(), ConfigError> {
         let wrong = |message: String| Err(ConfigError { message });
         if self.isolation == Isolation::InProcess && self.worker.is_some() {
@@ -432,12 +443,17 @@ impl EngineConfig {
             ));
         }
         if let Some(meanwhile) = &self.meanwhile {
-            let later = given.iter().skip(1).any(|p| p == meanwhile);
-            let fits = self.policy == Policy::Degrade && self.isolation == Isolation::Worker;
-            if !(later && fits) {
+            let at = given.iter().position(|p| p == meanwhile);
+            let fits = match self.policy {
+                Policy::Degrade => at.is_some_and(|at| at > 0),
+                Policy::Auto => at.is_some(),
+                Policy::Pinned | Policy::Strict => false,
+            };
+            if !fits || self.isolation != Isolation::Worker {
                 return wrong(format!(
-                    "engine.meanwhile: expected a provider of the list but the first, with policy \
-                     = \"degrade\" and isolation = \"worker\", found {meanwhile:?}"
+                    "engine.meanwhile: expected a provider of the list, with policy = \"degrade\" \
+                     not the first, or with \"auto\", and isolation = \"worker\", found \
+                     {meanwhile:?}"
                 ));
             }
         }

@@ -42,3 +42,5 @@ pub use select::{
 };
 pub use smoke::smoke;
 pub use system::has_nvidia_gpu;
+#[cfg(target_os = "linux")]
+pub use system::{end_with_parent, step_back};

@@ -20,6 +20,9 @@ pub enum Libraries<'a> {
     Under(&'a Path),
 }
 
+/// How [`SelectError::NoneServes`] begins.
+pub(crate) const NONE_SERVES: &str = "no provider serves: ";
+
 /// Why the configured policy gives no engine.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -73,7 +76,7 @@ pub enum SelectError {
     #[error(transparent)]
     Gate(#[from] GateError),
     /// No provider of the list serves.
-    #[error("no provider serves: {tried}")]
+    #[error("{NONE_SERVES}{tried}")]
     NoneServes {
         /// Each provider and why not.
         tried: String,

@@ -61,3 +61,16 @@ mod tests {
         assert!(remedy(Provider::Cuda, &["libcudnn.so.9"]).contains("cuDNN 9"));
     }
 }
+
+/// Ends this process when the thread that started it ends.
+#[cfg(target_os = "linux")]
+pub fn end_with_parent() {
+    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+}
+
+/// Lets others go before this thread and those that it starts from now on, if the system lets it.
+/// Nice values that are lower than before need a privilege.
+#[cfg(target_os = "linux")]
+pub fn step_back(nice: i32) {
+    let _ = rustix::process::setpriority_process(None, nice);
+}

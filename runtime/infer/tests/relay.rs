@@ -3,9 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "tests and their helpers")]
 
 use echocart_core::config::{CartConfig, PackageConfig, Policy};
-use echocart_core::engine::Engine;
 use echocart_core::package::Package;
-use echocart_infer::worker::{BackoffRules, Relay, WorkerSetup};
+use echocart_infer::worker::{BackoffRules, WorkerSetup, engine_of};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -78,7 +77,8 @@ fn a_wanted_engine_that_cannot_be_made_leaves_the_other_one_serving_and_is_named
         .unwrap()
         .join(".echocart/lib/onnxruntime-1.28.0");
     std::os::unix::fs::symlink(plain, lib.join("onnxruntime-1.28.0")).unwrap();
-    let mut relay = Relay::start(setup("OpenVINO", dir.path().into()), &package).unwrap();
+    let setup = setup("OpenVINO", dir.path().into());
+    let mut relay = engine_of(setup, &package, false, &mut |_| {}, None).unwrap();
     let (clip, begin) = (clip(&package, 0.0), Instant::now());
     let degraded = loop {
         assert!(

@@ -2,10 +2,11 @@
 
 use super::probe::{Probe, ProbeArgs, probe};
 use crate::exit::{Because, Cause, Failure};
-use echocart_core::config::EngineConfig;
+use echocart_core::config::{EngineConfig, Policy};
 use echocart_core::package::Package;
 use echocart_infer::{Provider, candidates};
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 /// Clips timed per pair.
 const CLIPS: usize = 2;
@@ -18,11 +19,34 @@ pub struct Fastest {
     pub refused: Vec<String>,
 }
 
+impl Fastest {
+    /// The `[engine]` table that asks for it and nothing else.
+    pub fn engine(&self, config: &EngineConfig) -> EngineConfig {
+        EngineConfig {
+            policy: Policy::Strict,
+            providers: vec![self.provider.to_string()],
+            variant: Some(self.variant.clone()),
+            meanwhile: None,
+            ..config.clone()
+        }
+    }
+}
+
+/// How the measuring behaves.
+#[derive(Clone, Copy)]
+pub struct Manner<'a> {
+    /// Nice value, or none to leave it.
+    pub nice: Option<i32>,
+    /// Ends it.
+    pub stop: &'a AtomicBool,
+}
+
 /// Times every provider of the list with every variant it may run, each in its own process.
 pub fn fastest(
     config: &EngineConfig,
     library: Option<&Path>,
     package: &Package,
+    manner: Manner,
     say: &mut dyn FnMut(&str),
 ) -> Result<Fastest, Failure> {
     let mut best: Option<(f64, Provider, String)> = None;
@@ -36,14 +60,16 @@ pub fn fastest(
             refused.extend(tried.last().cloned());
         }
         for variant in variants {
-            let found = probe(&ProbeArgs {
+            let args = ProbeArgs {
                 provider,
                 library: library.map(Path::to_owned),
                 package: Some(package.dir.clone()),
                 variant: Some(variant.to_owned()),
                 threads: config.intra_op_threads,
                 clips: CLIPS,
-            });
+                nice: manner.nice,
+            };
+            let found = probe(&args, manner.stop);
             tried.push(line(provider, variant, &found));
             say(tried.last().map_or("", String::as_str));
             let Some(millis) = found.clip_millis.filter(|_| found.error.is_none()) else {

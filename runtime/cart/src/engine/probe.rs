@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long one probe may take: a TensorRT engine is built in that time.
@@ -41,6 +42,9 @@ pub struct ProbeArgs {
     /// Clips to time after one that is not.
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub clips: usize,
+    /// Nice value.
+    #[arg(long, value_name = "N")]
+    pub nice: Option<i32>,
 }
 
 /// What a probe found.
@@ -70,6 +74,10 @@ pub fn report(args: &ProbeArgs) -> Result<ExitCode, Failure> {
 }
 
 fn run(args: &ProbeArgs) -> Result<Probe, Failure> {
+    echocart_infer::end_with_parent();
+    if let Some(nice) = args.nice {
+        echocart_infer::step_back(nice);
+    }
     let file = args.library.as_deref();
     let library = echocart_infer::library_for(args.provider, libraries(file)).map_err(failure)?;
     let options = EngineOptions::new(args.provider, args.threads);
@@ -114,15 +122,16 @@ fn millis(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e5).round() / 100.0
 }
 
-/// Probes in a child process. A child that dies or hangs is an error in the [`Probe`].
-pub fn probe(args: &ProbeArgs) -> Probe {
-    child(args).unwrap_or_else(|error| Probe {
+/// Probes in a child process. A child that dies or hangs is an error in the [`Probe`], and so is
+/// `stop`, which ends it.
+pub fn probe(args: &ProbeArgs, stop: &AtomicBool) -> Probe {
+    child(args, stop).unwrap_or_else(|error| Probe {
         error: Some(error),
         ..Probe::default()
     })
 }
 
-fn child(args: &ProbeArgs) -> Result<Probe, String> {
+fn child(args: &ProbeArgs, stop: &AtomicBool) -> Result<Probe, String> {
     let started = |e: std::io::Error| format!("cannot start a process for the probe: {e}");
     let mut command = Command::new(std::env::current_exe().map_err(started)?);
     command.arg("engine-probe");
@@ -134,6 +143,9 @@ fn child(args: &ProbeArgs) -> Result<Probe, String> {
             command.arg(name).arg(value);
         }
     };
+    if let Some(nice) = args.nice {
+        command.arg(format!("--nice={nice}"));
+    }
     option(&mut command, "--library", &args.library);
     option(&mut command, "--package", &args.package);
     option(
@@ -151,11 +163,11 @@ fn child(args: &ProbeArgs) -> Result<Probe, String> {
     loop {
         match child.try_wait().map_err(started)? {
             Some(_) => break,
-            None if start.elapsed() > PATIENCE => {
+            None if start.elapsed() > PATIENCE || stop.load(Ordering::Relaxed) => {
                 let _ = child.kill();
                 let _ = child.wait();
-                let seconds = PATIENCE.as_secs();
-                return Err(format!("expected an answer within {seconds} s, found none"));
+                let seconds = start.elapsed().as_secs();
+                return Err(format!("expected an answer, found none within {seconds} s"));
             }
             None => std::thread::sleep(POLL),
         }

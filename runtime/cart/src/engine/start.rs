@@ -1,5 +1,6 @@
 //! The engine of a session: made in a worker or in this process, waited for or not.
 
+use super::auto::Manner;
 use super::vacant::Vacant;
 use super::{auto, cause, failure, libraries, proofs, start_words};
 use crate::exit::{Because, Cause, Failure};
@@ -7,9 +8,12 @@ use echocart_core::config::{CartConfig, EngineConfig, Isolation, Policy};
 use echocart_core::engine::{Engine, EngineWatch, Standing};
 use echocart_core::manifest::Manifest;
 use echocart_core::package::Package;
-use echocart_infer::worker::{BackoffRules, WorkerSetup, beside_this_process, engine_of, find};
+use echocart_infer::worker::{
+    BackoffRules, Measure, Measured, WorkerSetup, beside_this_process, engine_of, find,
+};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// What to do while there is no engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +52,12 @@ fn make(
     say: &mut dyn FnMut(&str),
 ) -> Result<Box<dyn Engine>, Failure> {
     let mut engine = config.engine.clone();
-    let notes = settle(&mut engine, library, package, say)?;
+    let later = engine.policy == Policy::Auto && engine.meanwhile.is_some();
+    let measure = later.then(|| measure(&engine, library, package));
+    let notes = match later {
+        true => Vec::new(),
+        false => settle(&mut engine, library, package, say)?,
+    };
     if engine.isolation == Isolation::InProcess {
         let (libraries, proofs) = (libraries(library), proofs());
         let opened =
@@ -69,7 +78,24 @@ fn make(
         backoff: BackoffRules::default(),
     };
     let wait = patience == Patience::Wait;
-    engine_of(setup, package, wait, say).map_err(|error| Failure::new(cause(error.kind()), error))
+    let made = engine_of(setup, package, wait, say, measure);
+    made.map_err(|error| Failure::new(cause(error.kind()), error))
+}
+
+/// The measuring of `auto` while another engine serves: out of its way.
+fn measure(engine: &EngineConfig, library: Option<&Path>, package: &Package) -> Measure {
+    const LOWEST: Option<i32> = Some(19);
+    let (engine, package) = (engine.clone(), package.clone());
+    let library = library.map(Path::to_owned);
+    Box::new(move |say, stop| {
+        let manner = Manner { nice: LOWEST, stop };
+        let found = auto::fastest(&engine, library.as_deref(), &package, manner, say);
+        let found = found.map_err(|failure| failure.line())?;
+        Ok(Measured {
+            engine: found.engine(&engine),
+            refused: found.refused,
+        })
+    })
 }
 
 /// The worker's executable.
@@ -88,10 +114,12 @@ pub(super) fn settle(
     if engine.policy != Policy::Auto {
         return Ok(Vec::new());
     }
-    let fastest = auto::fastest(engine, library, package, say)?;
-    engine.policy = Policy::Strict;
-    engine.providers = vec![fastest.provider.to_string()];
-    engine.variant = Some(fastest.variant);
+    let manner = Manner {
+        nice: None,
+        stop: &AtomicBool::new(false),
+    };
+    let fastest = auto::fastest(engine, library, package, manner, say)?;
+    *engine = fastest.engine(engine);
     Ok(fastest.refused)
 }
 

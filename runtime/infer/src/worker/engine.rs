@@ -47,15 +47,14 @@ impl WorkerEngine {
             message: error.to_string(),
             path: executable.clone(),
         };
-        let opening = Opening::of(&setup, package).map_err(given)?;
-        let opening = serde_json::to_string(&opening).map_err(|e| given(e.into()))?;
+        let line = Opening::line(&setup, &package.dir, &package.name()).map_err(given)?;
         let encoder = package.manifest.encoder.clone();
         let values = most_values(&encoder);
         let desk = Arc::new(Desk::new());
         let keeper = thread::Builder::new().name("echocart-keeper".to_owned());
         let seen = desk.clone();
         let keeper = keeper
-            .spawn(move || keep(&seen, &setup, &opening, values))
+            .spawn(move || keep(&seen, &setup, line, values))
             .map_err(given)?;
         Ok(Self {
             desk,

@@ -6,12 +6,15 @@ use super::deadline::{OPENING, Pace};
 use super::desk::{Desk, Ready, Standing};
 use super::link::Heard;
 use super::message::Message;
-use super::setup::{Running, WorkerSetup};
+use super::setup::{Opening, Running, WorkerSetup};
 use super::{BEAT, SILENCE};
 use crate::refusal::Refused;
+use crate::select::NONE_SERVES;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// Characters of a refusal that the next worker is told, so that it fits into a packet.
+const MOST_NOTED: usize = 4096;
 /// How long a worker may take to end by itself.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -28,15 +31,19 @@ impl From<String> for End {
     }
 }
 
-/// Keeps a worker until the desk says stop.
-pub(super) fn keep(desk: &Desk, setup: &WorkerSetup, opening: &str, values: usize) {
+/// Keeps a worker until the desk says stop: the first in line that opens.
+pub(super) fn keep(desk: &Desk, setup: &WorkerSetup, line: Vec<Opening>, values: usize) {
+    let mut line = Line {
+        openings: line,
+        refusals: Vec::new(),
+    };
     let begin = Instant::now();
     let mut backoff = Backoff::new(setup.backoff);
     let mut skipped = Duration::ZERO;
     let mut served = false;
     for number in 1.. {
-        let end = match Child::start(&setup.executable, values) {
-            Ok(child) => watch(desk, child, opening, number, &mut served),
+        let mut end = match Child::start(&setup.executable, values) {
+            Ok(child) => watch(desk, child, &line.opening(), number, &mut served),
             Err(error) => End {
                 why: format!(
                     "it does not start: {error} ({})",
@@ -49,6 +56,13 @@ pub(super) fn keep(desk: &Desk, setup: &WorkerSetup, opening: &str, values: usiz
             return;
         }
         if !served {
+            end.why = match line.refused(end.why) {
+                Refusal::Next(why) => {
+                    desk.post(Standing::WarmingUp(why));
+                    continue;
+                }
+                Refusal::Last(why) => why,
+            };
             let kind = end.refused.unwrap_or(Refused::EngineFailed);
             let refused = (kind, end.why.clone());
             desk.change(|state| {
@@ -80,6 +94,51 @@ pub(super) fn keep(desk: &Desk, setup: &WorkerSetup, opening: &str, values: usiz
         if pause(desk, wait, &mut backoff) {
             return;
         }
+    }
+}
+
+/// Workers to try in turn, and why those before do not serve.
+struct Line {
+    openings: Vec<Opening>,
+    refusals: Vec<String>,
+}
+
+/// What a worker that never served leaves behind.
+enum Refusal {
+    /// There is another one to try.
+    Next(String),
+    /// There is none: why, of all. The first one is tried again.
+    Last(String),
+}
+
+impl Line {
+    /// The one whose turn it is.
+    fn turn(&self) -> Option<&Opening> {
+        self.openings.get(self.refusals.len())
+    }
+
+    /// The message that opens it.
+    fn opening(&self) -> String {
+        let opening = self.turn().map(|opening| Opening {
+            notes: [opening.notes.as_slice(), &self.refusals].concat(),
+            ..opening.clone()
+        });
+        serde_json::to_string(&opening).unwrap_or_default()
+    }
+
+    /// It does not serve; it is the next one's turn.
+    fn refused(&mut self, why: String) -> Refusal {
+        let Some(opening) = self.turn().filter(|_| self.openings.len() > 1) else {
+            return Refusal::Last(why);
+        };
+        let note = opening.refusal(&why).chars().take(MOST_NOTED).collect();
+        self.refusals.push(note);
+        if self.turn().is_some() {
+            return Refusal::Next(self.refusals.last().cloned().unwrap_or_default());
+        }
+        let all = self.refusals.join("; ");
+        self.refusals.clear();
+        Refusal::Last(format!("{NONE_SERVES}{all}"))
     }
 }
 
@@ -194,4 +253,69 @@ fn watch(desk: &Desk, mut child: Child, opening: &str, number: u64, served: &mut
 fn gone(desk: &Desk, mut child: Child, why: String) -> End {
     desk.post(Standing::Down(why.clone()));
     format!("{why}; {}", child.end()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::worker::BackoffRules;
+    use echocart_core::config::{CartConfig, EngineConfig, PackageConfig, Policy};
+    use std::path::PathBuf;
+
+    fn line(providers: &[&str]) -> Line {
+        let engine = EngineConfig {
+            providers: providers.iter().map(|&p| p.to_owned()).collect(),
+            policy: Policy::Degrade,
+            ..CartConfig::demo().unwrap().engine
+        };
+        let setup = WorkerSetup {
+            executable: PathBuf::new(),
+            engine,
+            trust: PackageConfig::ANY,
+            library: None,
+            root: PathBuf::new(),
+            proofs: None,
+            notes: vec!["asked so".to_owned()],
+            nice: None,
+            cpus: Vec::new(),
+            backoff: BackoffRules::default(),
+        };
+        Line {
+            openings: Opening::line(&setup, "/nowhere".as_ref(), "p@0").unwrap(),
+            refusals: Vec::new(),
+        }
+    }
+
+    fn notes(line: &Line) -> Vec<String> {
+        let opening: Opening = serde_json::from_str(&line.opening()).unwrap();
+        opening.notes
+    }
+
+    #[test]
+    fn the_next_in_line_is_told_why_those_before_do_not_serve_and_the_last_says_all() {
+        let mut line = line(&["TensorRT", "CUDA", "OpenVINO", "CPU"]);
+        let none = format!("{NONE_SERVES}TensorRT does not serve: a; CUDA does not serve: b");
+        assert!(matches!(line.refused(none), Refusal::Next(_)));
+        assert!(matches!(line.refused("c".to_owned()), Refusal::Next(_)));
+        let before = "TensorRT does not serve: a; CUDA does not serve: b";
+        assert_eq!(
+            notes(&line),
+            ["asked so", before, "OpenVINO does not serve: c"]
+        );
+        let Refusal::Last(all) = line.refused("d".to_owned()) else {
+            panic!("there is another one");
+        };
+        let rest = "OpenVINO does not serve: c; CPU does not serve: d";
+        assert_eq!(all, format!("{NONE_SERVES}{before}; {rest}"));
+        assert_eq!(notes(&line), ["asked so"], "the first one's turn again");
+    }
+
+    #[test]
+    fn an_only_one_says_why_in_its_own_words() {
+        let mut line = line(&["CPU"]);
+        let Refusal::Last(why) = line.refused("d".to_owned()) else {
+            panic!("there is another one");
+        };
+        assert_eq!(why, "d");
+    }
 }

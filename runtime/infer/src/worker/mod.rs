@@ -22,7 +22,7 @@ mod tests;
 
 pub use backoff::{Backoff, BackoffRules, Next, Waits};
 pub use engine::WorkerEngine;
-pub use relay::{Relay, engine_of};
+pub use relay::{Measure, Measured, engine_of};
 pub use serve::serve;
 pub use setup::{WORKER, WorkerError, WorkerSetup, beside_this_process, find};
 

@@ -2,29 +2,35 @@
 //!
 //! The wanted engine is opened and proven at the lowest priority first, so that whatever that takes
 //! is done, and then as the session wants it. Before it takes over, both encode the same live
-//! clips. It takes over between two clips; the one before stays until the new one has stood for a
-//! while, and takes back over when it does not.
+//! clips. It takes over between two clips. The one before stays until the new one has stood for a
+//! while and agrees with it on one more clip, and takes back over when it does not.
+
+mod board;
+mod prepare;
+#[cfg(test)]
+mod tests;
+
+pub use prepare::{Measure, Measured};
 
 use super::engine::WorkerEngine;
 use super::setup::{WorkerError, WorkerSetup};
-use crate::refusal::Refused;
-use echocart_core::config::{EngineConfig, Policy};
+use board::{Board, Current};
+use echocart_core::config::Policy;
 use echocart_core::engine::{Engine, EngineError, EngineInfo, EngineWatch, Standing};
 use echocart_core::manifest::Manifest;
 use echocart_core::package::Package;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, TryRecvError, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use prepare::{Made, Preparing};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{Receiver, TryRecvError};
 
 /// Live clips that both engines encode before the change.
 const COMPARED: u32 = 2;
 /// Clips that the new engine must have served before the one before it is let go.
 const PROBATION: u32 = 64;
-/// Nice value while whatever takes long is done.
-const LOWEST: i32 = 19;
 
 /// The engine that a setup asks for: with `engine.meanwhile` a [`Relay`], else a [`WorkerEngine`].
+/// Under `auto` the wanted engine is what `measure` finds.
 ///
 /// With `wait` it answers when this returns, and `say` is told what is done until then.
 ///
@@ -35,19 +41,19 @@ pub fn engine_of(
     package: &Package,
     wait: bool,
     say: &mut dyn FnMut(&str),
+    measure: Option<Measure>,
 ) -> Result<Box<dyn Engine>, WorkerError> {
-    if setup.engine.meanwhile.is_some() {
-        let relay = Relay::start(setup, package)?;
-        if wait {
-            relay.serving.settle(say, &AtomicBool::new(false))?;
-        }
-        return Ok(Box::new(relay));
-    }
-    let engine = WorkerEngine::start(setup, package)?;
+    let known = setup.engine.policy != Policy::Auto || measure.is_some();
+    let halves = prepare::halves(&setup).filter(|_| known);
+    let first = halves.as_ref().map_or(&setup, |halves| &halves.meanwhile);
+    let engine = WorkerEngine::start(first.clone(), package)?;
     if wait {
         engine.settle(say, &AtomicBool::new(false))?;
     }
-    Ok(Box::new(engine))
+    Ok(match halves {
+        Some(halves) => Box::new(Relay::start(engine, halves, package, measure)?),
+        None => Box::new(engine),
+    })
 }
 
 /// An engine whose place another one takes when it is ready.
@@ -56,92 +62,83 @@ pub fn engine_of(
 /// As [`WorkerEngine`]; the clips that both encode take both their times.
 pub struct Relay {
     board: Arc<Board>,
-    serving: WorkerEngine,
+    serving: Box<dyn Engine>,
     coming: Coming,
     wanted: String,
-    package: Package,
+    manifest: Manifest,
     changes: u64,
     tokens: [Vec<f32>; 2],
-    stop: Arc<AtomicBool>,
-    preparing: Option<JoinHandle<()>>,
+    /// Ends the making when dropped.
+    _preparing: Option<Preparing>,
 }
 
 enum Coming {
-    Making(Receiver<Result<WorkerEngine, WorkerError>>),
-    Compared(Box<WorkerEngine>, u32),
+    Making(Receiver<Result<Made, String>>),
+    Compared(Box<dyn Engine>, u32),
     /// It serves; the one before it, and how many clips ago it took over.
-    Serving(Box<WorkerEngine>, u32),
+    Serving(Box<dyn Engine>, u32),
     /// There is none, or no more.
     None,
 }
 
+/// What is asked of an encoder.
+#[derive(Clone, Copy)]
+enum Clip<'a> {
+    Whole(&'a [Arc<Vec<f32>>]),
+    Kept(&'a [f32], &'a [usize]),
+}
+
+impl Clip<'_> {
+    fn encode(self, engine: &mut dyn Engine, slot: usize) -> Result<(), EngineError> {
+        match self {
+            Self::Whole(tubelets) => engine.encode(tubelets, slot),
+            Self::Kept(rows, ids) => engine.encode_kept(rows, ids, slot),
+        }
+    }
+}
+
 impl Relay {
-    /// Starts the engine that serves meanwhile, and the making of the one that is wanted: the
-    /// providers `engine.meanwhile` and the first of the list.
-    ///
-    /// # Errors
-    /// [`WorkerError`] when the system gives no thread.
-    pub fn start(setup: WorkerSetup, package: &Package) -> Result<Self, WorkerError> {
-        let engine = |provider: Option<&String>| EngineConfig {
-            providers: provider.into_iter().cloned().collect(),
-            policy: Policy::Strict,
-            meanwhile: None,
-            ..setup.engine.clone()
-        };
-        let wanted = setup.engine.providers.first();
-        let meanwhile = WorkerSetup {
-            engine: engine(setup.engine.meanwhile.as_ref()),
-            ..setup.clone()
-        };
-        let name = wanted.cloned().unwrap_or_default();
-        let wanted = engine(wanted);
-        let setup = WorkerSetup {
-            engine: wanted,
-            ..setup
-        };
-        let path = setup.executable.clone();
-        let serving = WorkerEngine::start(meanwhile, package)?;
-        let board = Arc::new(Board::new(&serving, format!("{name} is not ready yet")));
-        let (done, making) = channel();
-        let (seen, for_package) = (board.clone(), package.clone());
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = stop.clone();
-        let preparing = thread::Builder::new()
-            .name("echocart-prepare".to_owned())
-            .spawn(move || {
-                let _ = done.send(prepare(setup, &for_package, &seen, &stopped));
-            })
-            .map_err(|error| WorkerError::Refused {
-                kind: Refused::Thread,
-                message: error.to_string(),
-                path,
-            })?;
+    fn start(
+        serving: WorkerEngine,
+        halves: prepare::Halves,
+        package: &Package,
+        measure: Option<Measure>,
+    ) -> Result<Self, WorkerError> {
+        let wanted = halves.name.clone();
+        let board = Board::new(&serving, format!("{wanted} is not ready yet"));
+        let board = Arc::new(board);
+        let (preparing, making) = prepare::begin(halves, package, &board, measure)?;
         Ok(Self {
             board,
-            serving,
+            serving: Box::new(serving),
             coming: Coming::Making(making),
-            wanted: name,
-            package: package.clone(),
+            wanted,
+            manifest: package.manifest.clone(),
             changes: 0,
             tokens: [Vec::new(), Vec::new()],
-            stop,
-            preparing: Some(preparing),
+            _preparing: Some(preparing),
         })
     }
 
     /// A relay that is about to compare two engines.
     #[cfg(test)]
-    pub(super) fn between(serving: WorkerEngine, coming: WorkerEngine, package: &Package) -> Self {
+    pub(super) fn between(
+        serving: Box<dyn Engine>,
+        coming: Box<dyn Engine>,
+        manifest: &Manifest,
+    ) -> Self {
         Self {
-            board: Arc::new(Board::new(&serving, "FAKE is not ready yet".to_owned())),
+            board: Arc::new(Board::new(
+                serving.as_ref(),
+                "FAKE is not ready yet".to_owned(),
+            )),
             serving,
-            coming: Coming::Compared(Box::new(coming), 0),
+            coming: Coming::Compared(coming, 0),
             wanted: "FAKE".to_owned(),
-            package: package.clone(),
+            manifest: manifest.clone(),
             changes: 0,
             tokens: [Vec::new(), Vec::new()],
-            stop: Arc::default(),
-            preparing: None,
+            _preparing: None,
         }
     }
 
@@ -149,13 +146,17 @@ impl Relay {
     fn advance(&mut self) {
         self.coming = match std::mem::replace(&mut self.coming, Coming::None) {
             Coming::Making(making) => match making.try_recv() {
-                Ok(Ok(engine)) => {
+                Ok(Ok(Made::Engine(engine))) => {
                     self.board
                         .say(Some("comparing both on live clips".to_owned()));
-                    Coming::Compared(Box::new(engine), 0)
+                    Coming::Compared(engine, 0)
+                }
+                Ok(Ok(Made::Stays(refused))) => {
+                    self.board.note(refused);
+                    Coming::None
                 }
                 Ok(Err(error)) => {
-                    self.give_up(&error.to_string());
+                    self.give_up(&error);
                     Coming::None
                 }
                 Err(TryRecvError::Empty) => Coming::Making(making),
@@ -165,13 +166,9 @@ impl Relay {
                 }
             },
             Coming::Compared(engine, COMPARED) => {
-                let before = std::mem::replace(&mut self.serving, *engine);
+                let before = std::mem::replace(&mut self.serving, engine);
                 self.change(None, before.watch());
-                Coming::Serving(Box::new(before), 0)
-            }
-            Coming::Serving(_, PROBATION) => {
-                self.board.lock().before = None;
-                Coming::None
+                Coming::Serving(before, 0)
             }
             other => other,
         };
@@ -191,45 +188,96 @@ impl Relay {
     }
 
     fn give_up(&self, why: &str) {
-        self.board
-            .note(format!("{} does not serve: {why}", self.wanted));
+        let note = format!("{} does not serve: {why}", self.wanted);
+        self.board.note(Some(note));
+    }
+
+    fn encode_clip(&mut self, clip: Clip<'_>, slot: usize) -> Result<(), EngineError> {
+        self.advance();
+        match clip.encode(self.serving.as_mut(), slot) {
+            Ok(()) => {}
+            Err(error) if self.take_back(&error.to_string()) => {
+                return clip.encode(self.serving.as_mut(), slot);
+            }
+            Err(error) => return Err(error),
+        }
+        match &mut self.coming {
+            Coming::Compared(..) => self.compare(clip, slot),
+            Coming::Serving(_, clips) => {
+                *clips += 1;
+                if *clips >= PROBATION {
+                    return self.judge(clip, slot);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// Lets the coming engine encode a clip that was just served, and compares.
-    fn compare(&mut self, tubelets: &[Arc<Vec<f32>>], slot: usize) {
+    fn compare(&mut self, clip: Clip<'_>, slot: usize) {
         let Coming::Compared(engine, clips) = &mut self.coming else {
             return;
         };
         let [ours, theirs] = &mut self.tokens;
-        let outcome = self
-            .serving
-            .tokens(slot, ours)
-            .and_then(|()| engine.encode(tubelets, 0))
-            .and_then(|()| engine.tokens(0, theirs));
-        let variants = [self.serving.info().variant, engine.info().variant];
-        let limit = limit(&self.package.manifest, &variants);
-        let why = match (outcome, relative_rms(ours, theirs)) {
-            (Err(error), _) => error.to_string(),
-            (Ok(()), found) if found <= limit => {
-                *clips += 1;
-                return;
+        if self.serving.tokens(slot, ours).is_err() {
+            return;
+        }
+        let encoded = clip.encode(engine.as_mut(), 0);
+        let why = match encoded.and_then(|()| engine.tokens(0, theirs)) {
+            Err(error) => error.to_string(),
+            Ok(()) => {
+                let variants = [self.serving.info().variant, engine.info().variant];
+                match near(ours, theirs, limit(&self.manifest, &variants)) {
+                    Ok(()) => {
+                        *clips += 1;
+                        return;
+                    }
+                    Err(why) => why,
+                }
             }
-            (Ok(()), found) => format!(
-                "tokens of a live clip: expected those of the engine that serves within \
-                 {limit:.1e}, found {found:.1e}"
-            ),
         };
         self.give_up(&why);
         self.coming = Coming::None;
     }
 
+    /// Lets the engine before encode a clip that the new one just served, and lets one of them go.
+    fn judge(&mut self, clip: Clip<'_>, slot: usize) -> Result<(), EngineError> {
+        let Coming::Serving(before, _) = &mut self.coming else {
+            return Ok(());
+        };
+        let [ours, theirs] = &mut self.tokens;
+        let encoded = clip.encode(before.as_mut(), 0);
+        let known = encoded.and_then(|()| before.tokens(0, ours));
+        let outcome = match (known, self.serving.tokens(slot, theirs)) {
+            (_, Err(error)) => Err(error.to_string()),
+            // It cannot speak against the new one, nor take back over.
+            (Err(_), Ok(())) => Ok(()),
+            (Ok(()), Ok(())) => {
+                let variants = [before.info().variant, self.serving.info().variant];
+                near(ours, theirs, limit(&self.manifest, &variants))
+            }
+        };
+        match outcome {
+            Ok(()) => {
+                self.board.lock().before = None;
+                self.coming = Coming::None;
+                Ok(())
+            }
+            Err(why) => {
+                self.take_back(&why);
+                clip.encode(self.serving.as_mut(), slot)
+            }
+        }
+    }
+
     /// Takes back over from a new engine that failed.
-    fn take_back(&mut self, error: &EngineError) -> bool {
+    fn take_back(&mut self, why: &str) -> bool {
         match std::mem::replace(&mut self.coming, Coming::None) {
             Coming::Serving(before, _) => {
-                self.serving = *before;
+                self.serving = before;
                 let wanted = &self.wanted;
-                let note = format!("{wanted} served and was taken back: {error}");
+                let note = format!("{wanted} served and was taken back: {why}");
                 self.change(Some(note), None);
                 true
             }
@@ -237,6 +285,22 @@ impl Relay {
                 self.coming = other;
                 false
             }
+        }
+    }
+
+    /// A head's answer; a new engine that fails or gives no number is taken back, and the tokens it
+    /// made go with it.
+    fn answer(&mut self, outcome: Result<(), EngineError>, out: &[f32]) -> Result<(), EngineError> {
+        let why = match &outcome {
+            Err(error) => error.to_string(),
+            Ok(()) => match out.iter().find(|value| !value.is_finite()) {
+                None => return outcome,
+                Some(value) => format!("expected finite numbers of a head, found {value}"),
+            },
+        };
+        match self.take_back(&why) {
+            true => Err(EngineError::Absent { message: why }),
+            false => outcome,
         }
     }
 }
@@ -247,6 +311,17 @@ fn limit(manifest: &Manifest, variants: &[String; 2]) -> f64 {
     let of = |name: &String| manifest.variants.get(name);
     let each = variants.iter().filter_map(of);
     2.0 * each.map(|v| v.tolerance.tokens_relative_rms).sum::<f64>()
+}
+
+fn near(expected: &[f32], found: &[f32], limit: f64) -> Result<(), String> {
+    let apart = relative_rms(expected, found);
+    match apart <= limit {
+        true => Ok(()),
+        false => Err(format!(
+            "tokens of a live clip: expected those of the other engine within {limit:.1e}, \
+             found {apart:.1e}"
+        )),
+    }
 }
 
 /// Root mean square of the difference over that of `expected`; infinite where there is none.
@@ -260,33 +335,6 @@ fn relative_rms(expected: &[f32], found: &[f32]) -> f64 {
     let relative = (off / all).sqrt();
     let same = expected.len() == found.len() && all > 0.0 && relative.is_finite();
     if same { relative } else { f64::INFINITY }
-}
-
-/// Opens the wanted engine: out of the way first, then as it will serve.
-fn prepare(
-    setup: WorkerSetup,
-    package: &Package,
-    board: &Board,
-    stop: &AtomicBool,
-) -> Result<WorkerEngine, WorkerError> {
-    let say = &mut |what: &str| board.say(Some(what.to_owned()));
-    let aside = WorkerSetup {
-        nice: Some(LOWEST),
-        ..setup.clone()
-    };
-    WorkerEngine::start(aside, package)?.settle(say, stop)?;
-    let engine = WorkerEngine::start(setup, package)?;
-    engine.settle(say, stop)?;
-    Ok(engine)
-}
-
-impl Drop for Relay {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(preparing) = self.preparing.take() {
-            let _ = preparing.join();
-        }
-    }
 }
 
 impl Engine for Relay {
@@ -310,29 +358,16 @@ impl Engine for Relay {
     }
 
     fn encode(&mut self, tubelets: &[Arc<Vec<f32>>], slot: usize) -> Result<(), EngineError> {
-        self.advance();
-        match self.serving.encode(tubelets, slot) {
-            Ok(()) => {}
-            Err(error) if self.take_back(&error) => self.serving.encode(tubelets, slot)?,
-            Err(error) => return Err(error),
-        }
-        if let Coming::Serving(_, clips) = &mut self.coming {
-            *clips += 1;
-        }
-        self.compare(tubelets, slot);
-        Ok(())
+        self.encode_clip(Clip::Whole(tubelets), slot)
     }
 
     fn encode_kept(&mut self, rows: &[f32], ids: &[usize], slot: usize) -> Result<(), EngineError> {
-        self.serving.encode_kept(rows, ids, slot)
+        self.encode_clip(Clip::Kept(rows, ids), slot)
     }
 
     fn head(&mut self, name: &str, slots: &[usize], out: &mut Vec<f32>) -> Result<(), EngineError> {
         let outcome = self.serving.head(name, slots, out);
-        if let Err(error) = &outcome {
-            self.take_back(error);
-        }
-        outcome
+        self.answer(outcome, out)
     }
 
     fn multi_view_head(
@@ -342,7 +377,8 @@ impl Engine for Relay {
         slots: &[usize],
         out: &mut Vec<f32>,
     ) -> Result<(), EngineError> {
-        self.serving.multi_view_head(name, places, slots, out)
+        let outcome = self.serving.multi_view_head(name, places, slots, out);
+        self.answer(outcome, out)
     }
 
     fn tokens(&mut self, slot: usize, out: &mut Vec<f32>) -> Result<(), EngineError> {
@@ -351,112 +387,5 @@ impl Engine for Relay {
 
     fn keep_warm(&mut self) -> Result<bool, EngineError> {
         self.serving.keep_warm()
-    }
-}
-
-/// What serves now, and what is said beside it.
-struct Board {
-    current: Mutex<Current>,
-    /// Changes of the engine and of what is said.
-    own: AtomicU64,
-}
-
-struct Current {
-    watch: Option<Arc<dyn EngineWatch>>,
-    /// That of the engine before, which takes back over when this one fails.
-    before: Option<Arc<dyn EngineWatch>>,
-    note: Option<String>,
-    coming: Option<String>,
-}
-
-impl Board {
-    fn new(serving: &WorkerEngine, note: String) -> Self {
-        Self {
-            current: Mutex::new(Current {
-                watch: serving.watch(),
-                before: None,
-                note: Some(note),
-                coming: None,
-            }),
-            own: AtomicU64::new(0),
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Current> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn edit(&self, how: impl FnOnce(&mut Current)) {
-        let mut current = self.lock();
-        how(&mut current);
-        self.own.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn say(&self, what: Option<String>) {
-        self.edit(|current| current.coming = what);
-    }
-
-    fn note(&self, note: String) {
-        self.edit(|current| (current.note, current.coming) = (Some(note), None));
-    }
-}
-
-impl EngineWatch for Board {
-    fn number(&self) -> u64 {
-        let current = self.lock();
-        let theirs = current.watch.as_ref().map_or(0, |watch| watch.number());
-        // A worker that is started again every millisecond for a month stays below 2^32.
-        self.own.load(Ordering::Relaxed) << 32 | theirs
-    }
-
-    fn standing(&self) -> Standing {
-        let current = self.lock();
-        let of = |watch: &Option<Arc<dyn EngineWatch>>| watch.as_ref().map(|w| w.standing());
-        let serves = |standing: &Standing| matches!(standing, Standing::Serving(_));
-        let before = || of(&current.before).filter(serves);
-        let standing = of(&current.watch);
-        let standing = match standing {
-            Some(now) if !serves(&now) => before().or(Some(now)),
-            now => now,
-        };
-        match standing {
-            Some(Standing::Serving(mut info)) => {
-                let words: Vec<String> = [info.degraded.take(), current.note.clone()]
-                    .into_iter()
-                    .flatten()
-                    .collect();
-                info.degraded = (!words.is_empty()).then(|| words.join("; "));
-                info.coming.clone_from(&current.coming);
-                Standing::Serving(info)
-            }
-            Some(other) => other,
-            None => Standing::Down("there is no engine".to_owned()),
-        }
-    }
-
-    fn begin_exam(&self) {
-        if let Some(watch) = &self.lock().watch {
-            watch.begin_exam();
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tokens_that_differ_in_length_or_are_no_numbers_never_agree() {
-        assert_eq!(relative_rms(&[3.0, 4.0], &[3.0, 4.0]), 0.0);
-        assert!((relative_rms(&[3.0, 4.0], &[3.0, 4.5]) - 0.1).abs() < 1e-9);
-        for (expected, found) in [
-            (vec![1.0, 1.0], vec![1.0]),
-            (vec![], vec![]),
-            (vec![0.0], vec![0.0]),
-            (vec![1.0], vec![f32::NAN]),
-            (vec![f32::INFINITY], vec![f32::INFINITY]),
-        ] {
-            assert_eq!(relative_rms(&expected, &found), f64::INFINITY);
-        }
     }
 }

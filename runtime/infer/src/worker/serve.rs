@@ -131,7 +131,7 @@ fn beat(socket: Arc<Socket>) -> io::Result<()> {
 /// The thread that computes, and with it those it makes, stands back; the one that beats does not.
 fn stand_back(opening: &Opening) {
     if let Some(nice) = opening.nice {
-        let _ = rustix::process::setpriority_process(None, nice);
+        crate::system::step_back(nice);
     }
     if !opening.cpus.is_empty() {
         let mut set = CpuSet::new();

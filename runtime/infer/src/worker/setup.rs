@@ -1,10 +1,11 @@
 //! What a worker is started with, and what it says of itself once it is open.
 
 use super::backoff::BackoffRules;
+use crate::provider::Provider;
 use crate::refusal::Refused;
-use echocart_core::config::{EngineConfig, PackageConfig};
+use crate::select::NONE_SERVES;
+use echocart_core::config::{EngineConfig, PackageConfig, Policy};
 use echocart_core::engine::{EngineInfo, Timings};
-use echocart_core::package::Package;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
@@ -101,7 +102,7 @@ pub fn beside_this_process() -> Vec<PathBuf> {
 }
 
 /// The first message of the host.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Opening {
     pub version: String,
@@ -118,22 +119,49 @@ pub(super) struct Opening {
 }
 
 impl Opening {
-    /// Of a setup, with every path made absolute: a worker has its own idea of where it is.
-    pub fn of(setup: &WorkerSetup, package: &Package) -> io::Result<Self> {
+    /// Of a setup, one for each worker to try in turn, with every path made absolute: a worker has
+    /// its own idea of where it is.
+    pub fn line(setup: &WorkerSetup, package: &Path, name: &str) -> io::Result<Vec<Self>> {
         let whole = |path: &Option<PathBuf>| path.as_deref().map(absolute).transpose();
-        Ok(Self {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            package: absolute(&package.dir)?,
-            package_name: package.name(),
-            engine: setup.engine.clone(),
-            trust: setup.trust.clone(),
-            library: whole(&setup.library)?,
-            root: std::env::current_dir()?.join(&setup.root),
-            proofs: whole(&setup.proofs)?,
-            notes: setup.notes.clone(),
-            nice: setup.nice,
-            cpus: setup.cpus.clone(),
-        })
+        let mut line = Vec::new();
+        for providers in families(&setup.engine, setup.library.is_some()) {
+            line.push(Self {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                package: absolute(package)?,
+                package_name: name.to_owned(),
+                engine: EngineConfig {
+                    providers,
+                    ..setup.engine.clone()
+                },
+                trust: setup.trust.clone(),
+                library: whole(&setup.library)?,
+                root: std::env::current_dir()?.join(&setup.root),
+                proofs: whole(&setup.proofs)?,
+                notes: setup.notes.clone(),
+                nice: setup.nice,
+                cpus: setup.cpus.clone(),
+            });
+        }
+        Ok(line)
+    }
+
+    /// Why it does not serve, as a note of the next in line.
+    pub fn refusal(&self, why: &str) -> String {
+        match self.engine.providers.as_slice() {
+            [only] => format!("{only} does not serve: {why}"),
+            _ => why.strip_prefix(NONE_SERVES).unwrap_or(why).to_owned(),
+        }
+    }
+}
+
+/// The providers to try, cut where the next one needs another library: a process holds one. Of a
+/// policy that names one provider, or with one library given, there is nothing to cut.
+fn families(engine: &EngineConfig, one_library: bool) -> Vec<Vec<String>> {
+    let family = |name: &String| name.parse::<Provider>().ok().map(Provider::family);
+    let same = |a: &String, b: &String| one_library || family(a) == family(b);
+    match engine.policy {
+        Policy::Degrade => engine.providers.chunk_by(same).map(<[_]>::to_vec).collect(),
+        _ => vec![engine.providers.clone()],
     }
 }
 
@@ -187,5 +215,25 @@ impl Running {
             }),
             coming: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use echocart_core::config::CartConfig;
+
+    #[test]
+    fn a_list_is_cut_where_the_next_provider_needs_another_library() {
+        let mut engine = CartConfig::demo().unwrap().engine;
+        let list = ["TensorRT", "CUDA", "OpenVINO", "CPU"];
+        engine.providers = list.map(str::to_owned).to_vec();
+        engine.policy = Policy::Degrade;
+        let cut = |engine: &EngineConfig, one| families(engine, one);
+        let alone = [vec!["TensorRT", "CUDA"], vec!["OpenVINO"], vec!["CPU"]];
+        assert_eq!(cut(&engine, false), alone);
+        assert_eq!(cut(&engine, true), [list.to_vec()]);
+        engine.policy = Policy::Strict;
+        assert_eq!(cut(&engine, false), [list.to_vec()]);
     }
 }

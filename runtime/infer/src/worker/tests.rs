@@ -3,6 +3,7 @@
 
 use super::link::{Heard, Shared, Socket};
 use super::message::Message;
+use super::relay::Relay;
 use super::setup::Running;
 use super::*;
 use echocart_core::clock::Pace;
@@ -157,7 +158,7 @@ fn an_engine_that_drifts_from_the_one_that_serves_does_not_take_over() {
     let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let one = engine(dirs[0].path(), "a_worker_that_says_one", &package);
     let two = engine(dirs[1].path(), "a_worker_that_says_two", &package);
-    let mut relay = Relay::between(one, two, &package);
+    let mut relay = Relay::between(Box::new(one), Box::new(two), &package.manifest);
     let before = relay.info().degraded.unwrap();
     assert!(before.contains("not ready"), "{before}");
     let (clip, mut out) = (clip(&package), Vec::new());
@@ -181,7 +182,7 @@ fn an_engine_that_took_over_and_fails_is_taken_back() {
     let fourth = "a_worker_that_says_one_and_ends_at_the_fourth_clip";
     let other = engine(dirs[1].path(), fourth, &package);
     let other_pid = other.pid();
-    let mut relay = Relay::between(one, other, &package);
+    let mut relay = Relay::between(Box::new(one), Box::new(other), &package.manifest);
     let number = relay.watch().unwrap().number();
     let (clip, mut out) = (clip(&package), Vec::new());
     let mut generations = Vec::new();
