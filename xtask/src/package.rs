@@ -15,12 +15,17 @@ const MANIFEST: &str = "package.toml";
 pub const STANDIN: &str = "configs/models/standin.toml";
 const GENERATED: &str = "configs/models/demo.toml";
 
-/// Makes the demo package: the stand-in, trained on simulated hearts.
+/// Makes the demo package: the stand-in, trained on simulated hearts, or one of generated weights
+/// while no trained ones are in the checkout.
 ///
 /// # Errors
 /// When the export fails.
 pub fn make(layout: &Layout) -> Result<()> {
     let weights = layout.standin();
+    if !weights.join("encoder.safetensors").is_file() {
+        let about = "the demo package (untrained, generated weights: no trained ones are here yet)";
+        return generated(layout, &layout.demo_package(), about);
+    }
     let (calibration, card) = (weights.join("calibration.toml"), weights.join("card.txt"));
     let mut arguments = standin(&weights);
     let mut sources = ["encoder", "view", "lvef"]
@@ -47,10 +52,13 @@ pub fn make(layout: &Layout) -> Result<()> {
 /// # Errors
 /// When the export fails.
 pub fn make_generated(layout: &Layout) -> Result<()> {
-    let package = layout.generated_package();
-    let arguments = ["--generated-weights".into(), "demo".into()];
     let about = "a package for tests (untrained, generated weights)";
-    export(layout, &package, (GENERATED, about), &arguments, Vec::new())
+    generated(layout, &layout.generated_package(), about)
+}
+
+fn generated(layout: &Layout, package: &Path, about: &str) -> Result<()> {
+    let arguments = ["--generated-weights".into(), "demo".into()];
+    export(layout, package, (GENERATED, about), &arguments, Vec::new())
 }
 
 /// What `echocart export` is told of the stand-in's weights.

@@ -123,9 +123,9 @@ impl Engine for Scripted {
 
 fn manifest() -> Option<Manifest> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let dir = root.join(".echocart/packages/demo");
+    let dir = root.join(".echocart/packages/generated");
     if !dir.is_dir() {
-        println!("skipped: run `cargo xtask demo` first (.echocart/packages/demo)");
+        println!("skipped: run `cargo xtask demo` first (.echocart/packages/generated)");
         return None;
     }
     Some(Package::open(&dir, &PackageConfig::ANY).unwrap().manifest)
