@@ -16,6 +16,7 @@ use echocart_core::engine::{Engine, EngineError, EngineInfo, EngineWatch, Standi
 use echocart_core::engine_of_field;
 use echocart_core::events::{Counters, Event};
 use echocart_core::exam::NewestExam;
+use echocart_core::kept::Kept;
 use echocart_core::latency::{Histogram, Latencies};
 use echocart_core::manifest::{Calibration, Manifest, Trained};
 use echocart_core::ring::PoolSize;
@@ -137,6 +138,7 @@ pub(crate) fn assemble(parts: Parts) -> Result<(SessionState, FramePort, ResultP
         config,
         engine,
         pace,
+        kept: Kept::AsAllowed,
     })?;
     if parts.reserve_frame_bytes > 0 {
         producer.reserve(parts.reserve_frame_bytes);

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "test helpers")]
 
-use echocart_tests::{echocart, fetched, text};
+use echocart_tests::{echocart, events, fetched, text};
 use serde_json::Value;
 use std::process::Output;
 
@@ -108,4 +108,42 @@ fn what_cannot_be_measured_is_refused_by_name() {
         assert_eq!(output.status.code(), Some(code), "{words:?}: {shown}");
         assert!(shown.contains(expected), "{words:?}: {shown}");
     }
+}
+
+#[test]
+fn fewer_tokens_in_the_live_path_are_forced_by_a_bench_alone_and_then_said_in_every_event() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |options: &[&str]| {
+        let log = dir.path().join(format!("{}.jsonl", options.len()));
+        let mut run = echocart().unwrap();
+        run.args(["run", "--headless", "--pace", "max", "--source"])
+            .arg(fetched("data/color3d_jpeg_baseline.dcm").unwrap())
+            .arg("--package")
+            .arg(fetched("packages/demo").unwrap())
+            .arg("--events")
+            .arg(&log)
+            .args(options);
+        let output = run.output().unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+        events(&log).unwrap()
+    };
+    let ordinary = run(&[]);
+    let why = ordinary[0]["session"]["tokens"].as_str().unwrap();
+    assert!(why.starts_with("all: "), "{why}");
+    assert!(ordinary.iter().all(|e| e["tokens"].is_null()));
+
+    let forced = run(&["--bench-kept-tokens"]);
+    assert_eq!(forced[0]["session"]["tokens"], "those in the imaging area");
+    let estimates = || forced.iter().filter(|e| e["type"] == "estimate");
+    let said = |e: &Value| {
+        e["degraded"]
+            .as_str()
+            .is_some_and(|d| d.contains("bench: fewer"))
+    };
+    assert!(estimates().all(said));
+    let fewer = |e: &&Value| e["tokens"]["used"].as_u64() < e["tokens"]["all"].as_u64();
+    let kept: Vec<&Value> = estimates().filter(fewer).collect();
+    assert!(!kept.is_empty() && kept.iter().all(|e| e["raw"].is_object()));
+    let inferred = |all: &[Value]| all.iter().filter(|e| e["raw"].is_object()).count();
+    assert_eq!(inferred(&forced), inferred(&ordinary));
 }

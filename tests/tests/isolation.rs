@@ -388,7 +388,12 @@ fn a_provider_that_is_refused_gives_way_to_one_of_another_library() {
     fetched("lib/openvino-1.24.1").unwrap();
     let dir = tempfile::tempdir().unwrap();
     let package = dir.path().join("both");
-    plain_package(&fetched("packages/generated").unwrap(), &package, &["OpenVINO"]).unwrap();
+    plain_package(
+        &fetched("packages/generated").unwrap(),
+        &package,
+        &["OpenVINO"],
+    )
+    .unwrap();
     let path = package.join("package.toml");
     let mut manifest: Manifest = toml::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
     let plain = manifest.variants.get_mut(plain::PLAIN).unwrap();
@@ -435,7 +440,12 @@ fn auto_measures_while_another_provider_serves() {
     fetched("lib/openvino-1.24.1").unwrap();
     let dir = tempfile::tempdir().unwrap();
     let package = dir.path().join("both");
-    plain_package(&fetched("packages/generated").unwrap(), &package, &["OpenVINO"]).unwrap();
+    plain_package(
+        &fetched("packages/generated").unwrap(),
+        &package,
+        &["OpenVINO"],
+    )
+    .unwrap();
     let engine = "providers = [\"OpenVINO\", \"CPU\"]\npolicy = \"auto\"\nmeanwhile = \"CPU\"";
     let cart = Cart::start(&dir, &config(dir.path(), Some(engine)), &package);
     let (cpu, ready) = cart.wait(0, is_state("ENGINE_READY"));

@@ -5,6 +5,7 @@ use echocart_core::clock::Pace;
 use echocart_core::config::CartConfig;
 use echocart_core::events::{Counters, Estimate, Event, Output, Segment, StateKind, Status};
 use echocart_core::frame::{ExamToken, FrameMeta, HostMeta, PixelFormat};
+use echocart_core::kept::Kept;
 use echocart_core::package::Package;
 use echocart_core::ring::Pushed;
 use echocart_core::session::{Session, SessionSetup};
@@ -196,6 +197,7 @@ fn through_rust(package: &Path, library: &Path) -> (Vec<String>, Vec<Event>) {
         config,
         engine: Box::new(engine),
         pace: Pace::Max,
+        kept: Kept::AsAllowed,
     })
     .unwrap();
     let mut seen = Vec::new();

@@ -451,6 +451,7 @@ impl Recipe {
             view: self.view.clone(),
             heads: self.heads.iter().map(head).collect(),
             limits: self.limits.clone(),
+            kept_tokens: BTreeMap::new(),
             variants: BTreeMap::from([(VARIANT.to_owned(), variant)]),
             golden: BTreeMap::new(),
             calibration: BTreeMap::new(),

@@ -123,6 +123,10 @@ pub struct RunArgs {
     /// page then say that the engine is degraded.
     #[arg(long, value_name = "MS", hide = true, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     pub bench_delay_millis: Option<u64>,
+    /// For benches only: leave out the patches outside the imaging area although the package does not
+    /// allow it. Events and page then say so.
+    #[arg(long, hide = true)]
+    pub bench_kept_tokens: bool,
     #[command(flatten)]
     pub log: LogArgs,
 }

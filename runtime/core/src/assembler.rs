@@ -26,6 +26,7 @@ use crate::pulse::Pulse;
 use crate::recorder::{Cause, Record, SlotRecord};
 use crate::ring::{FrameConsumer, Queued};
 use crate::screen::sector::{Outline, SectorMask};
+use area::Inside;
 use crossbeam_channel::{Receiver, Sender};
 use rest::{IDLE, Rest};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -84,6 +85,7 @@ pub(crate) struct Assembler {
     /// What is outside the area of `masked`.
     mask: SectorMask,
     masked: Option<Outline>,
+    inside: Inside,
     /// Why the newest frame is unfit, if so.
     unfit: Option<Reason>,
     stretch: u64,
@@ -144,6 +146,7 @@ impl Assembler {
             pulse: Pulse::new(),
             mask: SectorMask::default(),
             masked: None,
+            inside: Inside::default(),
             unfit: None,
             stretch: 0,
             engine_gone: false,

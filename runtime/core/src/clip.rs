@@ -69,6 +69,9 @@ pub struct Clip {
     pub source_fps: Option<f64>,
     /// What was known of the heartbeat at the last frame.
     pub heart: Option<Heart>,
+    /// Numbers of the patches of each tubelet that say something, ascending; none where that is not
+    /// known or all of them are wanted.
+    pub kept: Option<Arc<[u32]>>,
     /// When the clip was whole.
     pub formed: Instant,
     /// Set by the inference thread when the encoder has run on it.

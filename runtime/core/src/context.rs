@@ -114,6 +114,7 @@ impl Context {
                 Output::quiet(Status::Off)
             },
             heart: None,
+            tokens: None,
         }
     }
 

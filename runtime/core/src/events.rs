@@ -55,6 +55,19 @@ pub struct Estimate {
     /// The heart rate around the clip. Absent where it is not known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub heart: Option<HeartRate>,
+    /// How many of the clip's tokens the encoder was given. Absent where all, or where it did not
+    /// run.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tokens: Option<TokenCount>,
+}
+
+/// Tokens of a clip.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenCount {
+    /// Those the encoder was given.
+    pub used: usize,
+    /// All of them.
+    pub all: usize,
 }
 
 /// A measured heart rate.
@@ -422,6 +435,9 @@ pub struct SessionInfo {
     pub library: String,
     /// What the variant is calibrated on, in words.
     pub calibration: String,
+    /// Which tokens of a clip the encoder is given, in words, and why all if it is all.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub tokens: String,
     /// View labels in order.
     pub labels: Vec<String>,
     /// What the page must say all the time (unsigned, untrained), one sentence each.

@@ -9,8 +9,11 @@ use crate::clock::{self, Pace};
 use crate::context::Context;
 use crate::decide::{Level, ViewDecision, ViewSmoother, gate};
 use crate::engine::{Engine, EngineError};
-use crate::events::{Estimate, Event, LvefValue, Output, Raw, Reason, Segment, StateKind, Status};
+use crate::events::{
+    Estimate, Event, LvefValue, Output, Raw, Reason, Segment, StateKind, Status, TokenCount,
+};
 use crate::judge;
+use crate::kept;
 use crate::manifest::{HeadOutput, LVEF, VIEW};
 use crate::moment::Moment;
 use crate::outbox::Outbox;
@@ -63,6 +66,10 @@ pub(crate) struct Inference {
     answers: [Answer; 3],
     slots: usize,
     judged: u64,
+    /// Patches that the clip at hand was encoded of alone, and their rows and places.
+    kept: Option<Arc<[u32]>>,
+    rows: Vec<f32>,
+    ids: Vec<usize>,
 }
 
 impl Inference {
@@ -88,6 +95,9 @@ impl Inference {
             answers: Default::default(),
             slots: 0,
             judged: 0,
+            kept: None,
+            rows: Vec::new(),
+            ids: Vec::new(),
         }
     }
 
@@ -280,7 +290,10 @@ impl Inference {
         let slot = self.next_slot;
         self.encoded
             .retain(|e| e.slot != slot && e.segment.exam.number == clip.exam.number);
-        let encoded = self.engine.encode(&clip.tubelets, slot);
+        self.kept = None;
+        let kept = clip.kept.clone();
+        let mut kept = kept.filter(|_| context.seat.facts().keeps_fewer);
+        let encoded = self.encode(&clip.tubelets, kept.as_deref(), slot);
         if self.context.recorder.is_on() {
             self.answers[0] = match &encoded {
                 Ok(()) => Answer::Gave(Vec::new()),
@@ -300,10 +313,20 @@ impl Inference {
         }
         self.moment = context.moment_at(level);
         let facts = self.moment.facts.clone();
+        if kept.is_some() && !facts.keeps_fewer {
+            // Another engine has taken over, which may not be given fewer.
+            kept = None;
+            self.encode(&clip.tubelets, None, slot)?;
+        }
+        self.kept = kept;
 
         let evidence = Some(segment.clone());
         let mut estimate = context.refused(clip.number, Reason::WarmingUp, evidence, &self.moment);
         estimate.heart = clip.heart.map(|h| h.rate());
+        estimate.tokens = self.kept.as_ref().map(|patches| TokenCount {
+            used: patches.len() * manifest.encoder.tubelets(),
+            all: manifest.encoder.tokens(),
+        });
         let mut raw = Raw::default();
         let logits = self.ask(VIEW, &[slot])?;
         self.answered.0 = encoded;
@@ -345,6 +368,21 @@ impl Inference {
         }
         estimate.raw = Some(raw);
         Ok(estimate)
+    }
+
+    /// Encodes a clip, or of each tubelet only the patches `kept`.
+    fn encode(
+        &mut self,
+        tubelets: &[Arc<Vec<f32>>],
+        kept: Option<&[u32]>,
+        slot: usize,
+    ) -> Result<(), EngineError> {
+        let Some(kept) = kept else {
+            return self.engine.encode(tubelets, slot);
+        };
+        let encoder = &self.context.manifest.encoder;
+        kept::gather(tubelets, kept, encoder, &mut self.rows, &mut self.ids);
+        self.engine.encode_kept(&self.rows, &self.ids, slot)
     }
 
     /// Forgets what was said so far where `segment` does not go on from it.

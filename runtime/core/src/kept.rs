@@ -1,4 +1,48 @@
-//! Kept tokens for graphs of a fixed number of tokens.
+//! Kept tokens: which of a clip's tokens an encoder is given.
+
+use crate::manifest::Encoder;
+use std::sync::Arc;
+
+/// When a session leaves out the patches outside the imaging area.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Kept {
+    /// Where the package allows it.
+    #[default]
+    AsAllowed,
+    /// Wherever the graphs can, said in every event: for benches.
+    Forced,
+}
+
+/// The rows and places of the patches `kept` of every tubelet, in token order.
+///
+/// # Shapes
+/// - `tubelets`: as in [`crate::engine::Engine::encode`].
+/// - `rows`: `[ids.len(), row]`, `ids`: places in token order; both are cleared first. A patch that
+///   a tubelet does not have is left out of `rows`, which then do not fit `ids`.
+///
+/// # Real-time
+/// Allocates only while more is kept than ever before.
+pub(crate) fn gather(
+    tubelets: &[Arc<Vec<f32>>],
+    kept: &[u32],
+    encoder: &Encoder,
+    rows: &mut Vec<f32>,
+    ids: &mut Vec<usize>,
+) {
+    let (row, patches) = (encoder.row(), encoder.tokens_per_tubelet());
+    rows.clear();
+    ids.clear();
+    for (at, tubelet) in tubelets.iter().enumerate() {
+        for patch in kept.iter().map(|&patch| patch as usize) {
+            ids.push(at * patches + patch);
+            rows.extend(
+                tubelet
+                    .get(patch * row..(patch + 1) * row)
+                    .unwrap_or_default(),
+            );
+        }
+    }
+}
 
 /// Adds to `kept` the tokens nearest to any of them, until there are `count`: a graph of a fixed
 /// number of tokens is filled up with image, never with padding.
@@ -62,6 +106,26 @@ mod tests {
         let place = |id: usize| [id / (rows * columns), id / columns % rows, id % columns];
         let pairs = place(a).into_iter().zip(place(b));
         pairs.map(|(a, b)| a.abs_diff(b)).sum()
+    }
+
+    #[test]
+    fn rows_are_gathered_in_token_order() {
+        let text = include_str!("../tests/common/manifest.toml");
+        let manifest: crate::manifest::Manifest = toml::from_str(text).unwrap();
+        let mut encoder = manifest.encoder;
+        encoder.patch_px = 8;
+        let row = encoder.row();
+        let block = |from: usize| Arc::new((from..from + 4 * row).map(|v| v as f32).collect());
+        let tubelets: Vec<Arc<Vec<f32>>> = vec![block(0), block(4 * row)];
+        let (mut rows, mut ids) = (vec![7.0], vec![7]);
+        gather(&tubelets, &[1, 3], &encoder, &mut rows, &mut ids);
+        assert_eq!(ids, [1, 3, 5, 7]);
+        let expected = ids.iter().flat_map(|id| id * row..(id + 1) * row);
+        assert_eq!(rows, expected.map(|v| v as f32).collect::<Vec<f32>>());
+        gather(&tubelets, &[4], &encoder, &mut rows, &mut ids);
+        assert_eq!((rows.len(), ids.len()), (0, 2), "no such patch");
+        gather(&[], &[1], &encoder, &mut rows, &mut ids);
+        assert!(rows.is_empty() && ids.is_empty());
     }
 
     #[test]

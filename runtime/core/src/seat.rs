@@ -2,6 +2,7 @@
 
 use crate::engine::{Engine, EngineInfo, EngineWatch, Standing};
 use crate::events::{Reason, SessionInfo, StateKind};
+use crate::kept::Kept;
 use crate::manifest::{Calibration, Manifest};
 use crate::recorder::EngineRecord;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +21,8 @@ pub(crate) struct Facts {
     pub calibration: Option<Calibration>,
     /// Why no clip may be inferred, if so.
     pub rests: Option<Reason>,
+    /// The encoder may be given a clip without the patches outside the imaging area.
+    pub keeps_fewer: bool,
 }
 
 /// A change of the seat.
@@ -34,6 +37,7 @@ pub(crate) struct News {
 pub(crate) struct Seat {
     watch: Option<Arc<dyn EngineWatch>>,
     manifest: Arc<Manifest>,
+    kept: Kept,
     /// The session without its engine; none of a recorded one, which tells no news.
     session: Option<SessionInfo>,
     held: Mutex<Held>,
@@ -48,7 +52,12 @@ struct Held {
 
 impl Seat {
     /// Takes the engine as it is; the news is what STARTED tells of it.
-    pub fn new(engine: &dyn Engine, manifest: Arc<Manifest>, session: SessionInfo) -> (Self, News) {
+    pub fn new(
+        engine: &dyn Engine,
+        manifest: Arc<Manifest>,
+        kept: Kept,
+        session: SessionInfo,
+    ) -> (Self, News) {
         let watch = engine.watch();
         let (number, standing) = match &watch {
             Some(watch) => (watch.number(), watch.standing()),
@@ -57,6 +66,7 @@ impl Seat {
         let seat = Self {
             watch,
             manifest,
+            kept,
             session: Some(session.clone()),
             held: Mutex::new(Held {
                 number,
@@ -73,6 +83,7 @@ impl Seat {
         Self {
             watch: None,
             manifest,
+            kept: Kept::default(),
             session: None,
             held: Mutex::new(Held {
                 number: 0,
@@ -91,6 +102,8 @@ impl Seat {
             variant: engine.variant.clone(),
             calibration: calibration.and_then(|v| self.manifest.calibration.get(v).cloned()),
             rests: engine.rests,
+            // A recording says of each clip what it was encoded without.
+            keeps_fewer: true,
         });
     }
 
@@ -165,7 +178,22 @@ impl Seat {
         }
     }
 
-    fn serving(&self, session: &mut SessionInfo, info: EngineInfo) -> Facts {
+    fn serving(&self, session: &mut SessionInfo, mut info: EngineInfo) -> Facts {
+        let allowed = self.manifest.may_keep_fewer(&info.variant);
+        let can = self.manifest.takes_fewer(&info.variant).is_ok();
+        let keeps_fewer = allowed.is_ok() || (self.kept == Kept::Forced && can);
+        session.tokens = match (keeps_fewer, &allowed) {
+            (true, _) => "those in the imaging area".to_owned(),
+            (false, Ok(())) => "all".to_owned(),
+            (false, Err(why)) => format!("all: {why}"),
+        };
+        if let (true, Err(why)) = (keeps_fewer, allowed) {
+            let said = format!("bench: fewer tokens, although {why}");
+            info.degraded = Some(match info.degraded {
+                Some(before) => format!("{before}; {said}"),
+                None => said,
+            });
+        }
         if let Some(degraded) = &info.degraded {
             let banner = format!("Engine degraded: {degraded}.");
             session.banners.push(banner);
@@ -185,6 +213,7 @@ impl Seat {
             variant: Some(info.variant),
             calibration,
             rests: None,
+            keeps_fewer,
         }
     }
 

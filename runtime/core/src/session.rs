@@ -9,6 +9,7 @@ use crate::engine::Engine;
 use crate::events::{Counters, Event, SCHEMA, SessionInfo, State, StateKind, Summary};
 use crate::exam::NewestExam;
 use crate::inference::Inference;
+use crate::kept::Kept;
 use crate::latency::Latencies;
 use crate::manifest::{Manifest, ManifestError, Trained};
 use crate::observer::Observer;
@@ -61,6 +62,8 @@ pub struct SessionSetup {
     pub engine: Box<dyn Engine>,
     /// How time passes.
     pub pace: Pace,
+    /// When patches outside the imaging area are left out.
+    pub kept: Kept,
 }
 
 /// A running pipeline.
@@ -93,13 +96,14 @@ impl Session {
             config,
             engine,
             pace,
+            kept,
         } = setup;
         let preprocessor = Preprocessor::new(&manifest.preprocess, &manifest.encoder)?;
         let screen = config.screen.as_ref().map(|s| s.setup());
         let screen = screen.transpose()?.unwrap_or_default();
         let session = session_info(&manifest, &package, signed, &config);
         let manifest = Arc::new(manifest);
-        let (seat, news) = Seat::new(engine.as_ref(), manifest.clone(), session);
+        let (seat, news) = Seat::new(engine.as_ref(), manifest.clone(), kept, session);
         let newest_exam = NewestExam::default();
         let (recorder, tap) =
             match &config.recorder {
@@ -374,6 +378,7 @@ fn session_info(
         library: String::new(),
         calibration: "none".to_owned(),
         variant: String::new(),
+        tokens: String::new(),
         labels: manifest.view_labels().to_vec(),
         banners,
         config: config.hash12(),

@@ -7,6 +7,7 @@ use echocart_core::config::{CartConfig, PackageConfig};
 use echocart_core::engine::{Engine, EngineWatch, Standing};
 use echocart_core::events::{Event, Reason, StateKind};
 use echocart_core::frame::{ExamToken, FrameMeta, PixelFormat};
+use echocart_core::kept::Kept;
 use echocart_core::package::Package;
 use echocart_core::ring::FrameProducer;
 use echocart_core::session::{Session, SessionSetup};
@@ -145,6 +146,7 @@ fn kills(count: u32) {
         config: CartConfig::demo().unwrap(),
         engine: Box::new(engine),
         pace: Pace::Real,
+        kept: Kept::AsAllowed,
     })
     .unwrap();
     let mut live = Live {

@@ -6,6 +6,7 @@ use echocart_core::clock::Pace;
 use echocart_core::config::{CartConfig, PackageConfig};
 use echocart_core::engine::{Engine, EngineError, EngineInfo};
 use echocart_core::events::Event;
+use echocart_core::kept::Kept;
 use echocart_core::manifest::{HeadOutput, LVEF, Manifest, Trained, VIEW};
 use echocart_core::package::Package;
 use echocart_core::ring::FrameProducer;
@@ -132,6 +133,7 @@ pub fn rig(dir: &Path, per_clip: Duration) -> Result<Rig, Failure> {
         config: CartConfig::demo().because(Cause::Usage)?,
         engine,
         pace: Pace::Real,
+        kept: Kept::AsAllowed,
     })
     .because(Cause::Other)?;
     Ok(Rig {

@@ -13,6 +13,7 @@ use echocart_core::events::{
     Estimate, Event, LvefValue, Output, Reason, Segment, State, StateKind, ViewValue,
 };
 use echocart_core::grid::{Candidate, Grid, Verdict};
+use echocart_core::kept::Kept;
 use echocart_core::manifest::Manifest;
 use echocart_core::package::Package;
 use echocart_core::ring::{FrameProducer, Pushed};
@@ -141,6 +142,7 @@ impl Player {
             config: self.config.clone(),
             engine: Box::new(self.engine.clone()),
             pace: Pace::Max,
+            kept: Kept::AsAllowed,
         })
         .because(Cause::Package)?;
 

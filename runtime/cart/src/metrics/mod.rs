@@ -11,7 +11,7 @@ pub use health::Health;
 pub use log::{LogArgs, log};
 
 use echocart_core::clock;
-use echocart_core::events::{Estimate, Event, SessionInfo, State, StateKind};
+use echocart_core::events::{Estimate, Event, SessionInfo, State, StateKind, TokenCount};
 use echocart_core::observer::Observer;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -44,6 +44,8 @@ struct Tally {
     ended: bool,
     events_dropped: u64,
     newest_evidence_nanos: Option<i64>,
+    /// Share of the newest inferred clip's tokens that the encoder was given.
+    tokens_share: Option<f64>,
 }
 
 impl Default for Tally {
@@ -61,6 +63,7 @@ impl Default for Tally {
             ended: false,
             events_dropped: 0,
             newest_evidence_nanos: None,
+            tokens_share: None,
         }
     }
 }
@@ -110,6 +113,8 @@ impl Tally {
         self.estimates += 1;
         if estimate.raw.is_some() {
             self.engine_down = false;
+            let share = |t: TokenCount| t.used as f64 / t.all.max(1) as f64;
+            self.tokens_share = Some(estimate.tokens.map_or(1.0, share));
         }
         let newest = estimate.view.evidence.segments.last();
         if let Some(newest) = newest.map(|s| s.last_capture_nanos) {

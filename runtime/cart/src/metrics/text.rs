@@ -72,6 +72,9 @@ pub(super) fn write(tally: &Tally, previews_skipped: u64, now_nanos: i64) -> Str
         let age = (now_nanos - newest) as f64 / 1e9;
         out.one("echocart_evidence_age_seconds", "gauge", AGE, age);
     }
+    if let Some(share) = tally.tokens_share {
+        out.one("echocart_encoder_tokens_ratio", "gauge", TOKENS, share);
+    }
     out.one(
         "echocart_previews_skipped_total",
         "counter",
@@ -105,6 +108,7 @@ const ENCODER_TO_EVENT: &str = "From the end of the encoder to the event, heads 
 const ANSWER_TO_EVENT: &str = "From the engine's last answer for a clip to its event.";
 const PULSES: &str = "Runs of an idle engine that kept it warm.";
 const AGE: &str = "Age of the newest frame behind the newest estimate; real pace only.";
+const TOKENS: &str = "Share of the newest clip's tokens that the encoder was given.";
 const PREVIEWS: &str = "Images of the page that were replaced before they were encoded.";
 const LOST: &str = "Events that a full queue lost, known at the session's end.";
 const UPTIME: &str = "Time since the process began to serve.";

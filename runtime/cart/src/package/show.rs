@@ -91,6 +91,12 @@ fn text(shown: &Shown<'_>) -> Result<String, std::fmt::Error> {
     for (variant, of_variant) in &manifest.calibration {
         calibration(t, variant, of_variant)?;
     }
+    for variant in manifest.variants.keys() {
+        match manifest.may_keep_fewer(variant) {
+            Ok(()) => writeln!(t, "tokens of {variant}: those in the imaging area")?,
+            Err(why) => writeln!(t, "tokens of {variant}: all: {why}")?,
+        }
+    }
     match &shown.engines {
         None => writeln!(t, "engines: none")?,
         Some(list) => engines(t, list)?,

@@ -19,6 +19,7 @@ use echocart_capture::OpenOptions;
 use echocart_core::clock::{self, Pace};
 use echocart_core::config::{CartConfig, Isolation, RecorderConfig};
 use echocart_core::engine::Engine;
+use echocart_core::kept::Kept;
 use echocart_core::package::Package;
 use echocart_core::session::{Session, SessionSetup};
 use echocart_infer::{Library, default_library_path};
@@ -169,6 +170,10 @@ fn run_with(
         config,
         engine,
         pace,
+        kept: match args.bench_kept_tokens {
+            true => Kept::Forced,
+            false => Kept::AsAllowed,
+        },
     };
     let (mut session, producer, receiver) = Session::start(setup).because(Cause::Other)?;
     metrics.observe(session.observer());

@@ -2,11 +2,20 @@
 
 use super::Assembler;
 use crate::events::{Reason, StateKind};
+use crate::frame::PixelFormat;
 use crate::manifest::Mask;
 use crate::recorder::Cause;
 use crate::ring::Queued;
 use crate::screen::sector::Outline;
 use crate::screen::{AreaNews, Pixels};
+use std::sync::Arc;
+
+/// The patches of the newest imaging area that was asked for.
+#[derive(Default)]
+pub(super) struct Inside {
+    of: Option<(Outline, Option<(u32, u32, PixelFormat)>)>,
+    patches: Option<Arc<[u32]>>,
+}
 
 impl Assembler {
     /// Takes note of what became of the imaging area.
@@ -77,6 +86,29 @@ impl Assembler {
         }
         self.mask.blacken_frame(&mut queued.pixels, layout, &meta);
         None
+    }
+
+    /// Numbers of the patches that are not wholly outside the imaging area, where the engine may be
+    /// given them alone and the area is known for sure; none if that is all of them or none.
+    pub(super) fn patches_inside(&mut self) -> Option<Arc<[u32]>> {
+        if !self.context.seat.facts().keeps_fewer || !self.watch.area_holds() {
+            return None;
+        }
+        let of = (self.watch.sure_area()?.outline, self.geometry);
+        if self.inside.of != Some(of) {
+            let outside = self
+                .preprocessor
+                .patches_outside(&of.0, self.encoder.patch_px);
+            let all = self.encoder.tokens_per_tubelet() as u32;
+            let inside = (0..all).filter(|patch| outside.binary_search(patch).is_err());
+            let inside: Arc<[u32]> = inside.collect();
+            let fewer = !inside.is_empty() && !outside.is_empty();
+            self.inside = Inside {
+                of: Some(of),
+                patches: fewer.then_some(inside),
+            };
+        }
+        self.inside.patches.clone()
     }
 
     /// Makes the mask that of the imaging area; false where no area is known for sure.

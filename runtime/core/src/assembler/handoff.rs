@@ -25,6 +25,7 @@ impl Assembler {
             stretch: self.stretch,
             source_fps: None,
             heart: None,
+            kept: None,
             formed: Instant::now(),
             inferred: false,
         });
@@ -32,6 +33,7 @@ impl Assembler {
         clip.stretch = self.stretch;
         clip.source_fps = self.watch.fps();
         clip.heart = self.pulse.heart();
+        clip.kept = self.patches_inside();
         clip.formed = Instant::now();
         clip.number = number;
         clip.inferred = false;

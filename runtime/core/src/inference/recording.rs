@@ -103,6 +103,7 @@ impl Inference {
             view,
             lvef,
             panicked: self.panicked,
+            kept: self.kept.as_deref().map(<[u32]>::to_vec),
         };
         let recorder = &self.context.recorder;
         recorder.record(Some(clip.exam.number), || {

@@ -7,9 +7,11 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 mod calibration;
+mod kept;
 mod parts;
 mod validate;
 pub use calibration::{Calibration, Domain, LvefCalibration, ViewCalibration};
+pub use kept::KeptTokens;
 pub use parts::{
     AnyTokens, Golden, Mask, Measured, Precision, ProbeKind, SlotEmbedding, Slots, Tokens,
     Tolerance,
@@ -56,6 +58,10 @@ pub struct Manifest {
     pub golden: BTreeMap<String, Golden>,
     /// What labelled recordings said about a variant, by its name.
     pub calibration: BTreeMap<String, Calibration>,
+    /// What leaving out the patches outside the imaging area does to a variant, by its name. One
+    /// that does not stand here is given all tokens.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub kept_tokens: BTreeMap<String, KeptTokens>,
     /// Every file of the package but `package.toml` and its signature, by plain name.
     pub files: BTreeMap<String, FileEntry>,
 }

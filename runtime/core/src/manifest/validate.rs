@@ -84,7 +84,8 @@ impl Manifest {
         }
         self.validate_heads()?;
         self.validate_files()?;
-        self.validate_calibration()
+        self.validate_calibration()?;
+        self.validate_kept_tokens()
     }
 
     fn validate_lineage(&self) -> Result<(), ManifestError> {

@@ -275,6 +275,9 @@ pub struct JudgedRecord {
     pub lvef: Answer,
     /// The engine panicked on this clip.
     pub panicked: bool,
+    /// Patches of each tubelet that it was encoded of alone; absent where of all.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub kept: Option<Vec<u32>>,
 }
 
 /// Where the assembler stands between two frames: a place from which decisions can be re-run.

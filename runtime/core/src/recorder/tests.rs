@@ -374,6 +374,7 @@ fn the_best_clip_is_one_whose_frames_are_all_held() {
             lvef: Output::quiet(Status::Off),
             signal: Output::quiet(Status::Off),
             heart: None,
+            tokens: None,
         };
         tap.record(Some(0), || Record::Sent(Box::new(estimate)));
     }

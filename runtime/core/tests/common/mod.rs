@@ -10,6 +10,7 @@ use echocart_core::config::CartConfig;
 use echocart_core::engine::{Engine, EngineError, EngineInfo};
 use echocart_core::events::{Counters, Estimate, Event, Summary};
 use echocart_core::frame::{FrameMeta, PixelFormat};
+use echocart_core::kept::Kept;
 use echocart_core::manifest::{Calibration, Manifest};
 use echocart_core::ring::{FrameProducer, Pushed};
 use echocart_core::session::{Session, SessionSetup};
@@ -171,6 +172,7 @@ pub fn start_package(
         config,
         engine,
         pace,
+        kept: Kept::AsAllowed,
     })
     .unwrap()
 }

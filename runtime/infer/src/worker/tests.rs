@@ -11,6 +11,7 @@ use echocart_core::config::{CartConfig, PackageConfig};
 use echocart_core::engine::{Engine, EngineInfo, Timings};
 use echocart_core::events::{Event, Reason, StateKind};
 use echocart_core::frame::{FrameMeta, PixelFormat};
+use echocart_core::kept::Kept;
 use echocart_core::package::Package;
 use echocart_core::session::{Session, SessionSetup};
 use std::os::unix::fs::PermissionsExt;
@@ -224,6 +225,7 @@ fn answers_that_are_no_numbers_are_engine_down_and_never_shown() {
         config: CartConfig::demo().unwrap(),
         engine: Box::new(engine),
         pace: Pace::Max,
+        kept: Kept::AsAllowed,
     })
     .unwrap();
     let mut all: Vec<Event> = Vec::new();

@@ -192,6 +192,7 @@ fn estimate(clip: u64, says: &Says) -> Estimate {
             None => Output::quiet(Status::Off),
         },
         heart: says.heart,
+        tokens: None,
     }
 }
 

@@ -85,6 +85,41 @@ impl Recorded {
             *most = most.max((now - f32::from_bits(*then)).abs());
         }
     }
+
+    /// The recorded answer; the real engine, where there is one, is asked as well.
+    fn encode_with(
+        &mut self,
+        without_frames: bool,
+        slot: usize,
+        encode: impl FnOnce(&mut dyn Engine) -> Result<(), EngineError>,
+    ) -> Result<(), EngineError> {
+        let answer = self.script.lock().encoder.clone();
+        if answer == Answer::NotAsked {
+            self.script.lock().strayed = Some("the encoder");
+        }
+        if let Some(filled) = self.filled.get_mut(slot) {
+            *filled = false;
+        }
+        match answer {
+            Answer::Gave(_) => {}
+            Answer::Absent => return Err(absent()),
+            Answer::NotAsked | Answer::Failed => return Err(failed("encoder")),
+        }
+        if let Some(real) = &mut self.real {
+            let inferred = &mut self.script.lock().inferred;
+            if without_frames {
+                inferred.without_frames += 1;
+            } else if encode(real.as_mut()).is_ok() {
+                inferred.clips += 1;
+                if let Some(filled) = self.filled.get_mut(slot) {
+                    *filled = true;
+                }
+            } else {
+                inferred.failed += 1;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Engine for Recorded {
@@ -101,41 +136,15 @@ impl Engine for Recorded {
     }
 
     fn encode(&mut self, tubelets: &[Arc<Vec<f32>>], slot: usize) -> Result<(), EngineError> {
-        let answer = self.script.lock().encoder.clone();
-        if answer == Answer::NotAsked {
-            self.script.lock().strayed = Some("the encoder");
-        }
-        if let Some(filled) = self.filled.get_mut(slot) {
-            *filled = false;
-        }
-        match answer {
-            Answer::Gave(_) => {}
-            Answer::Absent => return Err(absent()),
-            Answer::NotAsked | Answer::Failed => return Err(failed("encoder")),
-        }
-        if let Some(real) = &mut self.real {
-            let inferred = &mut self.script.lock().inferred;
-            if tubelets.is_empty() {
-                inferred.without_frames += 1;
-            } else if real.encode(tubelets, slot).is_ok() {
-                inferred.clips += 1;
-                if let Some(filled) = self.filled.get_mut(slot) {
-                    *filled = true;
-                }
-            } else {
-                inferred.failed += 1;
-            }
-        }
-        Ok(())
+        self.encode_with(tubelets.is_empty(), slot, |real| {
+            real.encode(tubelets, slot)
+        })
     }
 
-    fn encode_kept(
-        &mut self,
-        _rows: &[f32],
-        _ids: &[usize],
-        slot: usize,
-    ) -> Result<(), EngineError> {
-        Err(EngineError::EmptySlot { slot })
+    fn encode_kept(&mut self, rows: &[f32], ids: &[usize], slot: usize) -> Result<(), EngineError> {
+        self.encode_with(rows.is_empty(), slot, |real| {
+            real.encode_kept(rows, ids, slot)
+        })
     }
 
     fn head(&mut self, name: &str, slots: &[usize], out: &mut Vec<f32>) -> Result<(), EngineError> {

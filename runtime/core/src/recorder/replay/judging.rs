@@ -76,6 +76,7 @@ impl Judging {
         }
         let level = self.context.relive(&judged.moment).level;
         let mut clip = judged.facts.clip(tubelets);
+        clip.kept = judged.kept.as_deref().map(Arc::from);
         let estimate = match judged.panicked {
             true => self.inference.gave_up(&clip, level),
             false => self.inference.judge(&mut clip, level).0,
@@ -114,6 +115,7 @@ impl ClipFacts {
             stretch: self.stretch,
             source_fps: self.source_fps,
             heart: self.heart,
+            kept: None,
             formed: Instant::now(),
             inferred: false,
         }
