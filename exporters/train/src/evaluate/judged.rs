@@ -267,13 +267,16 @@ fn fractions(hearts: &[Heart], at: usize, pick: impl Fn(&Said) -> Option<f64>) -
     pairs.collect()
 }
 
+/// What all tokens and the sector's alone say of one clip.
+type Both<'a> = (&'a Heart, &'a Vec<f32>, &'a Said, &'a Kept);
+
 fn kept_tokens(hearts: &[Heart]) -> Option<KeptTokens> {
     let both = hearts.iter().filter_map(|heart| {
         let said = heart.said.first()?;
         Some((heart, said.view.as_ref()?, said, said.kept.as_ref()?))
     });
     let both: Vec<_> = both.collect();
-    let of = |pick: &dyn Fn(&(&Heart, &Vec<f32>, &Said, &Kept)) -> Option<f64>| {
+    let of = |pick: &dyn Fn(&Both<'_>) -> Option<f64>| {
         mean(&both.iter().filter_map(pick).collect::<Vec<f64>>())
     };
     let same = |yes: bool| Some(f64::from(u8::from(yes)));

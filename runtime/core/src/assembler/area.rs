@@ -10,10 +10,13 @@ use crate::screen::sector::Outline;
 use crate::screen::{AreaNews, Pixels};
 use std::sync::Arc;
 
+/// Width, height and format of frames.
+type Picture = (u32, u32, PixelFormat);
+
 /// The patches of the newest imaging area that was asked for.
 #[derive(Default)]
 pub(super) struct Inside {
-    of: Option<(Outline, Option<(u32, u32, PixelFormat)>)>,
+    of: Option<(Outline, Option<Picture>)>,
     patches: Option<Arc<[u32]>>,
 }
 
