@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::ffi::OsString;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -101,19 +102,32 @@ impl Evaluate {
         command::run(&mut places.export(&plain))?;
         let first = CALIBRATION * HEARTS + MIDDLE;
         let labels = places.phantoms("calibration.csv", first, self.calibration_hearts)?;
-        let mut calibrate = places.cart();
-        calibrate
-            .args(["calibrate", "--replace", "--source", "simulated hearts"])
-            .arg("--labels")
-            .arg(labels)
-            .arg("--package")
-            .arg(plain)
-            .arg("--keep")
-            .arg(&kept)
-            .arg("--out")
-            .arg(&out);
-        places.unless_skipped(&mut calibrate)?;
-        Ok(out)
+        let views = places.work.join("views.csv");
+        fs::write(&views, without_fractions(&read(&labels)?))
+            .with_context(|| format!("cannot write ({})", views.display()))?;
+        for labels in [labels, views] {
+            let mut calibrate = places.cart();
+            calibrate
+                .args(["calibrate", "--replace", "--source", "simulated hearts"])
+                .arg("--labels")
+                .arg(&labels)
+                .arg("--package")
+                .arg(&plain)
+                .arg("--keep")
+                .arg(&kept)
+                .arg("--out")
+                .arg(&out);
+            match places.unless_skipped(&mut calibrate) {
+                Ok(()) => return Ok(out),
+                Err(error) => println!("not calibrated: {error}"),
+            }
+        }
+        match fs::remove_file(&kept) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("cannot remove ({})", kept.display()))
+            }
+            _ => Ok(plain),
+        }
     }
 
     /// What a reader of the page would have seen of test hearts.
@@ -237,14 +251,26 @@ impl Places<'_> {
     }
 }
 
+fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("cannot read ({})", path.display()))
+}
+
 /// The locations in a label file of simulated hearts.
 fn locations(path: &Path) -> Result<Vec<OsString>> {
-    let text =
-        fs::read_to_string(path).with_context(|| format!("cannot read ({})", path.display()))?;
+    let text = read(path)?;
     let found = text
         .lines()
         .filter_map(|line| line.strip_prefix('"')?.split_once('"'));
     Ok(found.map(|(location, _)| location.into()).collect())
+}
+
+/// The labels without EF, for weights that release too few to make an interval of.
+fn without_fractions(text: &str) -> String {
+    let line = |line: &str| match line.rsplitn(3, ',').collect::<Vec<_>>()[..] {
+        [patient, _, rest] if line.starts_with('"') => format!("{rest},,{patient}\n"),
+        _ => format!("{line}\n"),
+    };
+    text.lines().map(line).collect()
 }
 
 #[cfg(test)]
@@ -259,5 +285,7 @@ mod tests {
         fs::write(&path, text).unwrap();
         assert_eq!(locations(&path).unwrap(), ["phantom:view=A4C,seed=1"]);
         assert!(locations(&dir.path().join("none.csv")).is_err());
+        let expected = text.replace(",55.00,", ",,");
+        assert_eq!(without_fractions(text), expected);
     }
 }

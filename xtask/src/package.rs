@@ -15,16 +15,15 @@ const MANIFEST: &str = "package.toml";
 pub const STANDIN: &str = "configs/models/standin.toml";
 const GENERATED: &str = "configs/models/demo.toml";
 
-/// Makes the demo package: the stand-in, trained on simulated hearts, or one of generated weights
-/// while no trained ones are in the checkout.
+/// Makes the demo package: the stand-in, trained on simulated hearts; generated weights in a
+/// checkout without its weights.
 ///
 /// # Errors
 /// When the export fails.
 pub fn make(layout: &Layout) -> Result<()> {
     let weights = layout.standin();
     if !weights.join("encoder.safetensors").is_file() {
-        let about = "the demo package (untrained, generated weights: no trained ones are here yet)";
-        return generated(layout, &layout.demo_package(), about);
+        return generated(layout, &layout.demo_package());
     }
     let (calibration, card) = (weights.join("calibration.toml"), weights.join("card.txt"));
     let mut arguments = standin(&weights);
@@ -52,12 +51,12 @@ pub fn make(layout: &Layout) -> Result<()> {
 /// # Errors
 /// When the export fails.
 pub fn make_generated(layout: &Layout) -> Result<()> {
-    let about = "a package for tests (untrained, generated weights)";
-    generated(layout, &layout.generated_package(), about)
+    generated(layout, &layout.generated_package())
 }
 
-fn generated(layout: &Layout, package: &Path, about: &str) -> Result<()> {
+fn generated(layout: &Layout, package: &Path) -> Result<()> {
     let arguments = ["--generated-weights".into(), "demo".into()];
+    let about = "a package of generated weights (untrained)";
     export(layout, package, (GENERATED, about), &arguments, Vec::new())
 }
 
