@@ -78,13 +78,13 @@ struct PretrainArgs {
     #[arg(long, default_value_t = 1e-3)]
     rate: f32,
     /// Token width.
-    #[arg(long, default_value_t = 192)]
+    #[arg(long, default_value_t = 128)]
     dim: usize,
     /// Blocks.
-    #[arg(long, default_value_t = 6)]
+    #[arg(long, default_value_t = 4)]
     depth: usize,
     /// Attention heads.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 2)]
     heads: usize,
     /// The teacher's momentum at the first step.
     #[arg(long, default_value_t = 0.99)]

@@ -91,8 +91,8 @@ pub struct Entry {
 
 /// What is trained.
 enum Network {
-    Jepa(Jepa<f32>),
-    Supervised(Supervised<f32>),
+    Jepa(Box<Jepa<f32>>),
+    Supervised(Box<Supervised<f32>>),
 }
 
 /// A training that can go on.
@@ -148,7 +148,7 @@ pub fn pretrain(
                 started.elapsed(),
             );
             eprintln!(
-                "pretrain: step {} of {}, loss {:.4}, deviation {:.3}, effective rank {:.1}, {left} left",
+                "training: step {} of {}, loss {:.4}, deviation {:.3}, effective rank {:.1}, {left} left",
                 entry.step,
                 settings.steps,
                 entry.loss,
@@ -236,9 +236,13 @@ impl<'a> Run<'a> {
         let encoder = Vit::new(&mut encoder_layout, settings.encoder);
         let encoder_len = encoder_layout.len();
         let network = match settings.objective {
-            Objective::Jepa => Network::Jepa(Jepa::new(settings.encoder, settings.predictor)),
+            Objective::Jepa => {
+                let jepa = Jepa::new(settings.encoder, settings.predictor);
+                Network::Jepa(Box::new(jepa))
+            }
             Objective::Supervised => {
-                Network::Supervised(Supervised::new(settings.encoder, settings.probe_heads))
+                let supervised = Supervised::new(settings.encoder, settings.probe_heads);
+                Network::Supervised(Box::new(supervised))
             }
         };
         let student = start(network.layout(), &settings, clips);
