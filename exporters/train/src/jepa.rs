@@ -1,5 +1,7 @@
 //! The objective: a student predicts what a slow copy of itself makes of the parts it cannot see.
 
+use std::ops::Range;
+
 use echocart_phantom::Random;
 
 use crate::masks::{GENERATORS, Mask};
@@ -37,6 +39,34 @@ pub struct Example<F> {
     pub patches: Vec<F>,
     /// One mask per generator.
     pub masks: Vec<Mask>,
+    /// The places that student and teacher are given, without gaps: a part of the time, or all of it.
+    pub window: Range<usize>,
+}
+
+/// Sums of the teacher's features at every place, and how many they are of.
+#[derive(Debug, Clone)]
+pub struct Means<F> {
+    sums: Vec<F>,
+    counts: Vec<F>,
+}
+
+impl<F: Real> Means<F> {
+    fn new(values: usize) -> Self {
+        Self {
+            sums: vec![F::zero(); values],
+            counts: vec![F::zero(); values],
+        }
+    }
+
+    /// Moves a centre towards the means.
+    pub fn pull(&self, centre: &mut [F], share: F) {
+        let means = self.sums.iter().zip(&self.counts);
+        for (centre, (&sum, &count)) in centre.iter_mut().zip(means) {
+            if count > F::zero() {
+                *centre += share * (sum / count - *centre);
+            }
+        }
+    }
 }
 
 impl<F: Real> Jepa<F> {
@@ -54,47 +84,78 @@ impl<F: Real> Jepa<F> {
         }
     }
 
-    /// Mean loss of a batch and its gradients.
+    /// Mean loss of a batch, its gradients, and the teacher's mean features.
+    ///
+    /// # Shapes
+    /// - `centre`: `[tokens, dim]`, what is taken from the teacher's features before they are normalised.
     pub fn batch(
         &self,
         params: &[F],
-        teacher: &[F],
+        (teacher, centre): (&[F], &[F]),
         examples: &[Example<F>],
         threads: usize,
-    ) -> (F, Vec<F>) {
+    ) -> (F, Vec<F>, Means<F>) {
         let scale = F::one() / F::of(examples.len().max(1) as f64);
         let parts = parallel::map(examples.chunks(CLIPS_AT_ONCE), threads, |chunk| {
             let mut grads = vec![F::zero(); params.len()];
-            let targets = self.targets(teacher, chunk);
+            let mut means = Means::new(centre.len());
+            let targets = self.targets(teacher, centre, chunk, &mut means);
             let mut loss = F::zero();
             for index in 0..GENERATORS.len() {
                 loss += self.one_mask((params, &mut grads), chunk, index, &targets, scale);
             }
-            (loss, grads)
+            (loss, grads, means)
         });
         let mut sum = vec![F::zero(); params.len()];
         let mut loss = F::zero();
-        for (part, grads) in parts {
+        let mut means = Means::new(centre.len());
+        for (part, grads, part_means) in parts {
             loss += part;
             add(&mut sum, &grads);
+            add(&mut means.sums, &part_means.sums);
+            add(&mut means.counts, &part_means.counts);
         }
-        (loss, sum)
+        (loss, sum, means)
     }
 
-    /// What the teacher makes of whole clips, normalised.
-    fn targets(&self, teacher: &[F], chunk: &[Example<F>]) -> Vec<Vec<F>> {
-        let size = self.encoder.size;
+    /// What the teacher makes of the windows, normalised.
+    fn targets(
+        &self,
+        teacher: &[F],
+        centre: &[F],
+        chunk: &[Example<F>],
+        means: &mut Means<F>,
+    ) -> Vec<Vec<F>> {
+        let dim = self.encoder.size.dim;
         let mut tokens = Tokens::default();
-        let all: Vec<usize> = (0..size.tokens()).collect();
         let mut patches = Vec::new();
-        for example in chunk {
-            tokens.push(&all);
-            patches.extend_from_slice(&example.patches);
+        for Example {
+            patches: all,
+            window,
+            ..
+        } in chunk
+        {
+            tokens.push(&window.clone().collect::<Vec<_>>());
+            patches.extend_from_slice(&all[window.start * vit::PATCH..window.end * vit::PATCH]);
         }
-        let features = self.encoder.infer(teacher, &patches, &tokens);
-        let unit = standardise(&features, size.dim, TARGET_EPS).into_rows();
-        unit.chunks_exact(size.tokens() * size.dim)
-            .map(<[F]>::to_vec)
+        let mut features = self.encoder.infer(teacher, &patches, &tokens);
+        for (row, &place) in features.chunks_exact_mut(dim).zip(&tokens.places) {
+            let range = place * dim..(place + 1) * dim;
+            add(&mut means.sums[range.clone()], row);
+            for (value, &mean) in row.iter_mut().zip(&centre[range.clone()]) {
+                *value -= mean;
+            }
+            for count in &mut means.counts[range] {
+                *count += F::one();
+            }
+        }
+        let mut unit = standardise(&features, dim, TARGET_EPS).into_rows();
+        let windows = chunk.iter().map(|example| example.window.len() * dim);
+        windows
+            .map(|values| {
+                let rest = unit.split_off(values);
+                std::mem::replace(&mut unit, rest)
+            })
             .collect()
     }
 
@@ -110,11 +171,13 @@ impl<F: Real> Jepa<F> {
         let (mut seen, mut hidden) = (Tokens::default(), Tokens::default());
         let (mut patches, mut wanted) = (Vec::new(), Vec::new());
         for (example, target) in chunk.iter().zip(targets) {
-            let mask = &example.masks[index];
+            let mask = example.masks[index].within(&example.window);
             seen.push(&mask.seen);
             hidden.push(&mask.hidden);
             patches.extend(gather(&example.patches, vit::PATCH, &mask.seen));
-            wanted.extend(gather(target, dim, &mask.hidden));
+            let first = example.window.start * dim;
+            let from = |place: &usize| place * dim - first..(place + 1) * dim - first;
+            wanted.extend(mask.hidden.iter().flat_map(|at| &target[from(at)]).copied());
         }
         let (x, encoder_tape) = self.encoder.forward(params, patches, &seen);
         let (y, tape) = self.predictor.forward(params, &x, &seen, &hidden);
@@ -146,6 +209,15 @@ pub fn masks(grid: [usize; 3], clips: usize, random: &mut Random) -> Vec<Vec<Mas
     (0..clips)
         .map(|clip| drawn.iter().map(|masks| masks[clip].clone()).collect())
         .collect()
+}
+
+/// A part of the time, `tubelets` long, at a drawn place.
+pub fn window(grid: [usize; 3], tubelets: usize, random: &mut Random) -> Range<usize> {
+    let [depth, rows, columns] = grid;
+    let tubelets = tubelets.clamp(1, depth);
+    let first = (random.bits() % (depth - tubelets + 1) as u64) as usize;
+    let plane = rows * columns;
+    first * plane..(first + tubelets) * plane
 }
 
 /// Moves the teacher towards the student.

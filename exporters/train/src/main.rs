@@ -88,13 +88,13 @@ struct PretrainArgs {
     #[arg(long, default_value_t = 1e-3)]
     rate: f32,
     /// Token width.
-    #[arg(long, default_value_t = 192)]
+    #[arg(long, default_value_t = 128)]
     dim: usize,
     /// Blocks.
-    #[arg(long, default_value_t = 6)]
+    #[arg(long, default_value_t = 4)]
     depth: usize,
     /// Attention heads.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 2)]
     heads: usize,
     /// The teacher's momentum at the first step.
     #[arg(long, default_value_t = 0.99)]
@@ -114,6 +114,12 @@ struct PretrainArgs {
     /// Token width, blocks and attention heads of the predictor.
     #[arg(long, value_delimiter = ',', num_args = 3, default_values_t = [64, 2, 2])]
     predictor: Vec<usize>,
+    /// Steps of pretraining, the first ones, on half of a clip's time.
+    #[arg(long, default_value_t = 0)]
+    short_steps: usize,
+    /// Keeps the student as the encoder instead of the teacher.
+    #[arg(long)]
+    keep_student: bool,
     /// Labels of a supervised training; all without it.
     #[arg(long)]
     labels: Option<usize>,
@@ -157,6 +163,8 @@ impl PretrainArgs {
             decay: self.decay,
             momentum: [self.momentum, self.last_momentum],
             least_area: self.least_area,
+            short_steps: self.short_steps,
+            keep_student: self.keep_student,
             seed: self.seed,
         }
     }
@@ -185,6 +193,9 @@ struct ProbeArgs {
     /// Highest learning rate.
     #[arg(long, default_value_t = 1e-3)]
     rate: f32,
+    /// Passes over 60 labels.
+    #[arg(long, default_value_t = 60)]
+    few_epochs: usize,
     /// Weight decay.
     #[arg(long, default_value_t = 0.05)]
     decay: f32,
@@ -320,6 +331,7 @@ fn run(cli: Cli) -> Result<bool> {
                 most: args.clips,
                 rate: args.rate,
                 decay: args.decay,
+                few_epochs: args.few_epochs,
                 screen: args.screen,
             };
             let report = probe(&args.cache, (&args.training, &args.out), plan, &stop)?;

@@ -1,5 +1,7 @@
 //! Which tokens are hidden: tubes through all of a clip, by two generators.
 
+use std::ops::Range;
+
 use echocart_phantom::Random;
 
 /// A generator of masks.
@@ -67,6 +69,18 @@ impl Generator {
 }
 
 impl Mask {
+    /// The part of it in a window of places.
+    pub fn within(&self, window: &Range<usize>) -> Self {
+        let part = |places: &[usize]| {
+            let places = places.iter().copied();
+            places.filter(|place| window.contains(place)).collect()
+        };
+        Self {
+            seen: part(&self.seen),
+            hidden: part(&self.hidden),
+        }
+    }
+
     fn through(depth: usize, hidden: &[bool]) -> Self {
         let places = |which: bool| {
             let plane = hidden.len();

@@ -32,10 +32,10 @@ pub fn training(log: &Path, out: &Path) -> Result<(), TrainError> {
     let curves = [
         curve("loss", |entry| entry.loss),
         curve("standard deviation of a feature between clips", |entry| {
-            entry.teacher.deviation
+            entry.kept.deviation
         }),
         curve("effective rank of the features", |entry| {
-            entry.teacher.effective_rank
+            entry.kept.effective_rank
         }),
     ];
     fs::write(out, svg(&curves)).map_err(TrainError::file(out))

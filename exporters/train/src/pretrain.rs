@@ -2,6 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::augment::{Crop, cut};
 use crate::cache::Clips;
 use crate::collapse::{Spread, spread};
-use crate::jepa::{Example, Jepa, follow, masks};
+use crate::jepa::{Example, Jepa, follow, masks, window};
 use crate::net::attention::Tokens;
 use crate::net::params::Layout;
 use crate::net::predictor::PredictorSize;
@@ -25,6 +26,9 @@ use crate::{TrainError, encoder_file, parallel, plot, probing, progress, render,
 const CHECKPOINT: &str = "checkpoint.safetensors";
 const LOG: &str = "log.jsonl";
 const STEP: &str = "progress.step";
+const CENTRE: &str = "progress.centre";
+/// Share of a batch in the centre.
+const PULL: f32 = 0.1;
 const STUDENT: &str = "student.";
 const TEACHER: &str = "teacher.";
 const MOMENTS: [&str; 2] = ["first.", "second."];
@@ -62,6 +66,10 @@ pub struct Settings {
     pub momentum: [f32; 2],
     /// Least part of a frame that a clip is cut from.
     pub least_area: f32,
+    /// Steps of pretraining, the first ones, on half of a clip's time.
+    pub short_steps: usize,
+    /// Whether the student is kept as the encoder instead of the teacher.
+    pub keep_student: bool,
     /// Seed of weights, order, cuts and masks.
     pub seed: u64,
 }
@@ -75,16 +83,16 @@ pub struct Entry {
     pub loss: f32,
     /// Learning rate.
     pub rate: f32,
-    /// How far the teacher's features tell clips apart.
-    pub teacher: Spread,
+    /// How far the features of what is kept tell clips apart.
+    pub kept: Spread,
     /// Seconds since this run started.
     pub seconds: f64,
 }
 
 /// What is trained.
 enum Network {
-    Jepa(Jepa<f32>),
-    Supervised(Supervised<f32>),
+    Jepa(Box<Jepa<f32>>),
+    Supervised(Box<Supervised<f32>>),
 }
 
 /// A training that can go on.
@@ -100,6 +108,8 @@ struct Run<'a> {
     student: Vec<f32>,
     teacher: Vec<f32>,
     adam: AdamW,
+    /// Mean features of the teacher at every place.
+    centre: Vec<f32>,
     step: usize,
 }
 
@@ -127,7 +137,7 @@ pub fn pretrain(
                 step: run.step,
                 loss: losses.iter().sum::<f32>() / losses.len() as f32,
                 rate: run.rate(),
-                teacher: run.watch(clips, threads),
+                kept: run.watch(clips, threads),
                 seconds: started.elapsed().as_secs_f64(),
             };
             losses.clear();
@@ -138,12 +148,12 @@ pub fn pretrain(
                 started.elapsed(),
             );
             eprintln!(
-                "pretrain: step {} of {}, loss {:.4}, deviation {:.3}, effective rank {:.1}, {left} left",
+                "training: step {} of {}, loss {:.4}, deviation {:.3}, effective rank {:.1}, {left} left",
                 entry.step,
                 settings.steps,
                 entry.loss,
-                entry.teacher.deviation,
-                entry.teacher.effective_rank
+                entry.kept.deviation,
+                entry.kept.effective_rank
             );
         }
         if stopped {
@@ -196,6 +206,14 @@ fn pool(settings: &Settings, clips: &Clips) -> Vec<usize> {
     }
 }
 
+/// The patch embedding keeps what it starts with. The pixels of a tubelet are alike, so that one step of Adam, which
+/// moves all their weights by the same amount, turns every channel into brightness.
+fn frozen(layout: &Layout) -> impl Iterator<Item = Range<usize>> + '_ {
+    let entries = layout.entries().iter();
+    let embedding = entries.filter(|entry| entry.name.starts_with("patch_embed."));
+    embedding.map(|entry| entry.range.clone())
+}
+
 /// The values of an encoder that a training starts from.
 pub fn start(layout: &Layout, settings: &Settings, clips: &Clips) -> Vec<f32> {
     let mut values = layout.draw(settings.seed);
@@ -218,22 +236,31 @@ impl<'a> Run<'a> {
         let encoder = Vit::new(&mut encoder_layout, settings.encoder);
         let encoder_len = encoder_layout.len();
         let network = match settings.objective {
-            Objective::Jepa => Network::Jepa(Jepa::new(settings.encoder, settings.predictor)),
+            Objective::Jepa => {
+                let jepa = Jepa::new(settings.encoder, settings.predictor);
+                Network::Jepa(Box::new(jepa))
+            }
             Objective::Supervised => {
-                Network::Supervised(Supervised::new(settings.encoder, settings.probe_heads))
+                let supervised = Supervised::new(settings.encoder, settings.probe_heads);
+                Network::Supervised(Box::new(supervised))
             }
         };
         let student = start(network.layout(), &settings, clips);
+        let mut decaying = network.layout().decaying();
+        for range in frozen(network.layout()) {
+            decaying[range].fill(false);
+        }
         let mut run = Self {
             settings,
             folder,
             teacher: student[..encoder_len].to_vec(),
-            adam: AdamW::new(network.layout().decaying(), settings.decay),
+            adam: AdamW::new(decaying, settings.decay),
             pool: pool(&settings, clips),
             network,
             encoder,
             encoder_len,
             student,
+            centre: vec![0.0; settings.encoder.tokens() * settings.encoder.dim],
             step: 0,
         };
         let settings_path = folder.join("settings.json");
@@ -241,6 +268,7 @@ impl<'a> Run<'a> {
         let path = folder.join(CHECKPOINT);
         if !path.exists() {
             fs::write(&settings_path, text).map_err(TrainError::file(&settings_path))?;
+            run.centre(clips);
             return Ok(run);
         }
         let before = read_settings(folder)?;
@@ -259,11 +287,23 @@ impl<'a> Run<'a> {
         run.teacher = stored.layout(layout, TEACHER, run.encoder_len)?;
         run.adam.first = stored.layout(layout, MOMENTS[0], count)?;
         run.adam.second = stored.layout(layout, MOMENTS[1], count)?;
+        run.centre = stored.values(CENTRE, run.centre.len())?;
         run.step = stored
             .values(STEP, 1)?
             .first()
             .map_or(0, |step| *step as usize);
         Ok(run)
+    }
+
+    /// Sets the centre to the mean of the watched clips.
+    fn centre(&mut self, clips: &Clips) {
+        let watched = WATCHED.0.min(clips.len());
+        for clip in 0..watched {
+            let features = features(&self.encoder, &self.teacher, clips.pixels(clip));
+            for (mean, value) in self.centre.iter_mut().zip(features) {
+                *mean += value / watched as f32;
+            }
+        }
     }
 
     fn rate(&self) -> f32 {
@@ -293,7 +333,10 @@ impl<'a> Run<'a> {
             .iter()
             .map(|&at| (self.pool[at], Crop::draw(least_area, &mut random)))
             .collect();
-        let (loss, grads) = self.gradients(clips, &picked, &mut random, threads);
+        let (loss, mut grads) = self.gradients(clips, &picked, &mut random, threads);
+        for range in frozen(self.network.layout()) {
+            grads[range].fill(0.0);
+        }
         if !loss.is_finite() {
             return Err(TrainError::Diverged {
                 loss,
@@ -314,7 +357,7 @@ impl<'a> Run<'a> {
     }
 
     fn gradients(
-        &self,
+        &mut self,
         clips: &Clips,
         picked: &[(usize, Crop)],
         random: &mut Random,
@@ -329,10 +372,22 @@ impl<'a> Run<'a> {
             Network::Jepa(jepa) => {
                 let masks = masks(size.grid(), picked.len(), random);
                 let pairs = patches.into_iter().zip(masks);
+                let [depth, ..] = size.grid();
+                let tubelets = match self.step < self.settings.short_steps {
+                    true => depth / 2,
+                    false => depth,
+                };
                 let examples: Vec<_> = pairs
-                    .map(|(patches, masks)| Example { patches, masks })
+                    .map(|(patches, masks)| Example {
+                        patches,
+                        masks,
+                        window: window(size.grid(), tubelets, random),
+                    })
                     .collect();
-                jepa.batch(&self.student, &self.teacher, &examples, threads)
+                let slow = (self.teacher.as_slice(), self.centre.as_slice());
+                let (loss, grads, means) = jepa.batch(&self.student, slow, &examples, threads);
+                means.pull(&mut self.centre, PULL);
+                (loss, grads)
             }
             Network::Supervised(supervised) => {
                 let pairs = patches.into_iter().zip(picked);
@@ -348,12 +403,20 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// What is written as the encoder.
+    fn kept(&self) -> &[f32] {
+        match self.settings.keep_student {
+            true => &self.student[..self.encoder_len],
+            false => &self.teacher,
+        }
+    }
+
     fn watch(&self, clips: &Clips, threads: usize) -> Spread {
         let size = self.settings.encoder;
         let watched: Vec<usize> = (0..WATCHED.0.min(clips.len())).collect();
         let stride = size.tokens() / WATCHED.1;
         let rows = parallel::map(watched, threads, |&clip| {
-            let features = features(&self.encoder, &self.teacher, clips.pixels(clip));
+            let features = features(&self.encoder, self.kept(), clips.pixels(clip));
             let tokens = features
                 .chunks_exact(size.dim)
                 .step_by(stride)
@@ -369,6 +432,11 @@ impl<'a> Run<'a> {
         all.extend(tensors(layout, &self.teacher, TEACHER));
         all.extend(tensors(layout, &self.adam.first, MOMENTS[0]));
         all.extend(tensors(layout, &self.adam.second, MOMENTS[1]));
+        all.push(Tensor {
+            name: CENTRE.to_owned(),
+            shape: vec![self.centre.len()],
+            values: self.centre.clone(),
+        });
         all.push(Tensor {
             name: STEP.to_owned(),
             shape: vec![1],
@@ -387,7 +455,7 @@ impl<'a> Run<'a> {
             &self.folder.join(encoder_file::NAME),
             &self.encoder,
             layout,
-            &self.teacher,
+            self.kept(),
         )?;
         plot::training(&log, &self.folder.join("training.svg"))?;
         write(&self.folder.join(CHECKPOINT), &all, Width::Full)

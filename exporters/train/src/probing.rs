@@ -95,6 +95,8 @@ pub struct Probing {
     pub rate: f32,
     /// Weight decay.
     pub decay: f32,
+    /// Passes over the labels of the small test.
+    pub few_epochs: usize,
     /// Whether figures are of the validation hearts, to choose settings on.
     pub screen: bool,
 }
@@ -179,7 +181,11 @@ pub fn probe(
     if !regressor.fit(("lvef", &train.ejections(&EF_TRAINING)), fitting, stop)? {
         return Ok(None);
     }
-    let few = few_labels((&views, &test), size, fitting, stop)?;
+    let few_fitting = Plan {
+        epochs: plan.few_epochs,
+        ..fitting
+    };
+    let few = few_labels((&views, &test), size, few_fitting, stop)?;
     let temperature = measure::temperature(&calibration.logits(&view, plan.threads));
     let report = Report {
         encoder: name.to_owned(),
@@ -213,7 +219,6 @@ fn few_labels(
         let order = drawn(views.len(), draw);
         let few: Vec<Item<'_>> = order.iter().take(FEW.0).map(|at| views[*at]).collect();
         let mut fitted = Fitted::start(size, "linear", VIEWS.len(), plan.seed + draw);
-        let plan = Plan { epochs: 60, ..plan };
         if !fitted.fit(("view, 60 labels", &few), plan, stop)? {
             break;
         }

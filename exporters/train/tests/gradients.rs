@@ -7,6 +7,7 @@ use echocart_train::net::params::Layout;
 use echocart_train::net::predictor::PredictorSize;
 use echocart_train::net::probe::Probe;
 use echocart_train::net::vit::{PATCH, Size};
+use echocart_train::supervised::{Labelled, Supervised};
 
 const TINY: Size = Size {
     side_px: 64,
@@ -35,9 +36,16 @@ fn the_objective_has_the_gradients_of_finite_differences_in_every_tensor() {
     let examples: Vec<Example<f64>> = patches
         .into_iter()
         .zip(masks(TINY.grid(), 2, &mut Random::new(7, 1)))
-        .map(|(patches, masks)| Example { patches, masks })
+        .map(|(patches, masks)| Example {
+            patches,
+            masks,
+            window: 16..TINY.tokens(),
+        })
         .collect();
-    let (_, grads) = jepa.batch(&params, &teacher, &examples, 2);
+    let centre: Vec<f64> = (0..TINY.tokens() * TINY.dim)
+        .map(|at| 0.1 * (at as f64).sin())
+        .collect();
+    let (_, grads, _) = jepa.batch(&params, (&teacher, &centre), &examples, 2);
     let step = 1e-6;
     for entry in jepa.layout.entries() {
         let range = entry.range.clone();
@@ -48,9 +56,49 @@ fn the_objective_has_the_gradients_of_finite_differences_in_every_tensor() {
             let value = params[at];
             let mut loss_at = |x: f64| {
                 params[at] = x;
-                jepa.batch(&params, &teacher, &examples, 1).0
+                jepa.batch(&params, (&teacher, &centre), &examples, 1).0
             };
             let slope = (loss_at(value + step) - loss_at(value - step)) / (2.0 * step);
+            params[at] = value;
+            let found = grads[at];
+            assert!(
+                (found - slope).abs() < 1e-4 * (slope.abs() + found.abs()) + 1e-7,
+                "{} at {at}: {found} against {slope}",
+                entry.name
+            );
+        }
+    }
+}
+
+#[test]
+fn the_supervised_baseline_has_the_gradients_of_finite_differences_in_every_tensor() {
+    let network: Supervised<f64> = Supervised::new(TINY, 2);
+    let mut random = Random::new(6, 1);
+    let mut noise = |size: usize, by: f64| -> Vec<f64> {
+        (0..size).map(|_| by * f64::from(random.normal())).collect()
+    };
+    let mut params = noise(network.layout.len(), 0.2);
+    let examples: Vec<Labelled<f64>> = [(Some(3), Some(0.4)), (None, Some(-2.0)), (Some(12), None)]
+        .into_iter()
+        .map(|(view, ejection)| Labelled {
+            patches: noise(TINY.tokens() * PATCH, 1.0),
+            view,
+            ejection,
+        })
+        .collect();
+    let (_, grads) = network.batch(&params, &examples, 2);
+    for entry in network.layout.entries() {
+        let range = entry.range.clone();
+        let largest = range
+            .clone()
+            .max_by(|a, b| grads[*a].abs().total_cmp(&grads[*b].abs()));
+        for at in [largest.unwrap_or(range.start), range.start] {
+            let value = params[at];
+            let mut loss_at = |x: f64| {
+                params[at] = x;
+                network.batch(&params, &examples, 1).0
+            };
+            let slope = (loss_at(value + 1e-5) - loss_at(value - 1e-5)) / 2e-5;
             params[at] = value;
             let found = grads[at];
             assert!(

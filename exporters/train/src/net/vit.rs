@@ -33,14 +33,6 @@ pub struct Size {
 }
 
 impl Size {
-    /// The shipped one.
-    pub const STANDIN: Self = Self {
-        side_px: 112,
-        dim: 192,
-        depth: 6,
-        heads: 3,
-    };
-
     /// Tokens along time, rows and columns.
     pub fn grid(&self) -> [usize; 3] {
         let side = self.side_px / PATCH_PX;
