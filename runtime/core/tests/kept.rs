@@ -169,7 +169,8 @@ fn places() -> Option<Vec<usize>> {
 #[test]
 fn where_the_package_allows_it_the_encoder_is_given_the_imaging_area_alone() {
     let played = play(measured(0.98, 1.0), Kept::AsAllowed, Some(area()));
-    assert!(played.given.len() > 4);
+    // Drawn noise soon counts as too little signal, so that only the first clips are inferred.
+    assert!(!played.given.is_empty());
     assert!(
         played.given.iter().all(|ids| *ids == places()),
         "{:?}",
@@ -217,6 +218,7 @@ fn without_a_measurement_that_allows_it_the_encoder_is_given_everything() {
         (allowed(), None, "those in the imaging area"),
     ] {
         let played = play(manifest, Kept::AsAllowed, screen);
+        assert!(!played.given.is_empty(), "{why}");
         assert!(played.given.iter().all(Option::is_none), "{why}");
         assert!(
             session_tokens(&played.events).starts_with(why),
@@ -234,7 +236,7 @@ fn a_bench_may_force_it_and_every_event_says_so() {
         ..measured(1.0, 0.0)
     };
     let played = play(manifest, Kept::Forced, Some(area()));
-    assert!(played.given.iter().all(Option::is_some));
+    assert!(!played.given.is_empty() && played.given.iter().all(Option::is_some));
     for estimate in estimates(&played.events) {
         let degraded = estimate.degraded.as_deref().unwrap_or_default();
         assert!(
@@ -264,7 +266,7 @@ fn a_recording_of_it_comes_out_again() {
     }
     let compared = replay.compared();
     assert_eq!((compared.skipped, compared.lost), (0, 0), "{compared:?}");
-    assert!(judged > 4);
+    assert!(judged > 0);
     let again = again.lock().unwrap();
     assert!(!again.is_empty(), "frames were stored");
     assert!(again.iter().all(|ids| *ids == places()), "{again:?}");
