@@ -49,19 +49,6 @@ pub fn has_nvidia_gpu() -> bool {
     std::path::Path::new("/dev/nvidia0").exists()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_remedy_is_about_what_is_missing() {
-        let text = remedy(Provider::TensorRt, &["libnvinfer.so.10"]);
-        assert!(text.contains("TensorRT 10 for CUDA 13"), "{text}");
-        assert!(remedy(Provider::TensorRt, &["libcuda.so.1"]).contains("driver"));
-        assert!(remedy(Provider::Cuda, &["libcudnn.so.9"]).contains("cuDNN 9"));
-    }
-}
-
 /// Ends this process when the thread that started it ends.
 #[cfg(target_os = "linux")]
 pub fn end_with_parent() {
@@ -73,4 +60,17 @@ pub fn end_with_parent() {
 #[cfg(target_os = "linux")]
 pub fn step_back(nice: i32) {
     let _ = rustix::process::setpriority_process(None, nice);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_remedy_is_about_what_is_missing() {
+        let text = remedy(Provider::TensorRt, &["libnvinfer.so.10"]);
+        assert!(text.contains("TensorRT 10 for CUDA 13"), "{text}");
+        assert!(remedy(Provider::TensorRt, &["libcuda.so.1"]).contains("driver"));
+        assert!(remedy(Provider::Cuda, &["libcudnn.so.9"]).contains("cuDNN 9"));
+    }
 }

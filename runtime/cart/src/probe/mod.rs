@@ -201,11 +201,11 @@ fn spread<'a>(
         HeadArg::View => "recordings of two classes or more",
         HeadArg::Lvef => "recordings of different EF",
     };
-    let found = counts
+    let mut found = counts
         .iter()
         .map(|(word, count)| format!("only {word} ({count} recordings)"));
     let found = found
-        .last()
+        .next()
         .unwrap_or_else(|| "no recording that can be used".to_owned());
     let text = format!("labels: expected {expected}, found {found} ({file})");
     Err(Failure::text(Cause::Usage, text))
