@@ -148,6 +148,7 @@ fn in_worker(request: &Request, package: &Package) -> Result<Box<dyn Engine>, Fa
         nice: request.standing.nice,
         cpus: request.standing.cpus(),
         backoff: BackoffRules::default(),
+        pace: request.pace,
     };
     let say = &mut |line: &str| request.log.say(ECHOCART_LOG_INFO, line);
     Ok(engine_of(setup, package, true, say, None)?)

@@ -2,11 +2,10 @@
 
 use crate::error::ExportError;
 use crate::output::Staging;
-use crate::package::ExportReport;
+use crate::package::{ExportReport, publish};
 use crate::progress::{Progress, Steps};
-use echocart_core::hash::sha256_hex;
-use echocart_core::manifest::Manifest;
-use echocart_core::package::{MANIFEST, Package};
+use echocart_core::manifest::{FileEntry, Manifest};
+use echocart_core::package::Package;
 use std::fs;
 use std::path::Path;
 
@@ -41,36 +40,30 @@ pub fn derive(
     manifest.validate()?;
     let mut steps = Steps::new(progress);
     steps.count(2 * manifest.files.len());
-    let mut total_bytes = 0;
     for (name, entry) in &manifest.files {
-        steps.step(&format!("copy {name}"))?;
-        let to = dir.join(name);
-        fs::copy(package.dir.join(name), &to).map_err(ExportError::write(&to))?;
-        steps.step(&format!("hash {name}"))?;
-        let (sha256, bytes) = steps.hash(&to)?;
-        if (bytes, &sha256) != (entry.bytes, &entry.sha256) {
-            return Err(ExportError::Request {
-                what: format!("file {name} of the parent"),
-                expected: entry.sha256.clone(),
-                found: sha256,
-            });
-        }
-        total_bytes += bytes;
+        copy(package, (name, entry), dir, &mut steps)?;
     }
-    let text = toml::to_string(&manifest).map_err(|e| ExportError::Request {
-        what: MANIFEST.to_owned(),
-        expected: "a manifest that can be written".to_owned(),
-        found: e.to_string(),
-    })?;
-    let path = dir.join(MANIFEST);
-    fs::write(&path, &text).map_err(ExportError::write(&path))?;
-    steps.check()?;
-    staging.publish()?;
-    steps.done();
-    Ok(ExportReport {
-        dir: out_dir.to_owned(),
-        manifest,
-        hash: sha256_hex(text.as_bytes()),
-        bytes: total_bytes + text.len() as u64,
+    publish(staging, manifest, out_dir, &mut steps)
+}
+
+/// Copies a file of the parent, in two steps, and checks that it is what the parent says it is.
+pub(crate) fn copy(
+    package: &Package,
+    (name, entry): (&str, &FileEntry),
+    dir: &Path,
+    steps: &mut Steps<'_>,
+) -> Result<(), ExportError> {
+    steps.step(&format!("copy {name}"))?;
+    let to = dir.join(name);
+    fs::copy(package.dir.join(name), &to).map_err(ExportError::write(&to))?;
+    steps.step(&format!("hash {name}"))?;
+    let (sha256, bytes) = steps.hash(&to)?;
+    if (bytes, &sha256) == (entry.bytes, &entry.sha256) {
+        return Ok(());
+    }
+    Err(ExportError::Request {
+        what: format!("file {name} of the parent"),
+        expected: entry.sha256.clone(),
+        found: sha256,
     })
 }

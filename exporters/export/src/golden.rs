@@ -85,15 +85,14 @@ impl GoldenPlan<'_> {
     }
 }
 
-/// Writes the golden clips into the package at `dir` and enters them in its manifest. Gives the
-/// size of their files in bytes.
+/// Writes the golden clips into the package at `dir` and enters them in its manifest.
 pub(crate) fn add(
     dir: &Path,
     manifest: &mut Manifest,
     variant: &str,
     plan: &mut GoldenPlan<'_>,
     steps: &mut Steps<'_>,
-) -> Result<u64, ExportError> {
+) -> Result<(), ExportError> {
     steps.step("load the graphs for the golden clips")?;
     let (dumps, origin) = dumps(&plan.frames, manifest)?;
     let mut clips: Vec<GoldenClip> = Vec::with_capacity(dumps.len());
@@ -137,7 +136,6 @@ pub(crate) fn add(
         }
     }
     drop(engine);
-    let mut bytes = 0;
     for (at, ((name, dump), answers)) in dumps.iter().zip(&answers).enumerate() {
         let kept = buckets.iter();
         let kept = kept.filter_map(|(&tokens, all)| Some((tokens, all.get(at)?.clone())));
@@ -166,7 +164,6 @@ pub(crate) fn add(
                 bytes: content.len() as u64,
                 sha256: sha256_hex(content),
             };
-            bytes += entry.bytes;
             manifest.files.insert(file.clone(), entry);
         }
         manifest.golden.insert(name.clone(), golden);
@@ -191,7 +188,7 @@ pub(crate) fn add(
             permission.trim()
         );
     }
-    Ok(bytes)
+    Ok(())
 }
 
 /// Runs a variant on the clips beside what the fp32 graphs gave.

@@ -166,38 +166,47 @@ pub(crate) fn export_with_graphs(
             entry.classifier_choice.clone_from(&head.choice);
         }
     }
-    let mut total_bytes = 0;
     for (name, entry) in &mut manifest.files {
         steps.step(&format!("hash {name}"))?;
         let (sha256, bytes) = steps.hash(&dir.join(name))?;
-        total_bytes += bytes;
         *entry = FileEntry { bytes, sha256 };
     }
     if let Some(source) = manifest.variants.get(VARIANT).cloned() {
-        total_bytes += plain::add(dir, &mut manifest, &source, &plain, &mut steps)?;
+        plain::add(dir, &mut manifest, &source, &plain, &mut steps)?;
     }
     if let Some(plan) = &mut golden {
-        total_bytes += golden::add(dir, &mut manifest, VARIANT, plan, &mut steps)?;
+        golden::add(dir, &mut manifest, VARIANT, plan, &mut steps)?;
     }
     if let Some(kept) = &recipe.calibration {
         kept.apply(&mut manifest)?;
     }
     mark_untrained(request, &mut manifest);
+    publish(staging, manifest, &request.out_dir, &mut steps)
+}
+
+/// Writes the manifest beside the files that it names, and lets the package appear.
+pub(crate) fn publish(
+    staging: Staging,
+    manifest: Manifest,
+    out_dir: &Path,
+    steps: &mut Steps<'_>,
+) -> Result<ExportReport, ExportError> {
     manifest.validate()?;
     let text = toml::to_string(&manifest).map_err(|e| ExportError::Request {
-        what: "package.toml".to_owned(),
+        what: MANIFEST.to_owned(),
         expected: "a manifest that can be written".to_owned(),
         found: e.to_string(),
     })?;
-    write(dir, MANIFEST, text.as_bytes())?;
+    write(staging.path(), MANIFEST, text.as_bytes())?;
     steps.check()?;
     staging.publish()?;
     steps.done();
+    let files: u64 = manifest.files.values().map(|entry| entry.bytes).sum();
     Ok(ExportReport {
-        dir: request.out_dir.clone(),
+        dir: out_dir.to_owned(),
         manifest,
         hash: sha256_hex(text.as_bytes()),
-        bytes: total_bytes + text.len() as u64,
+        bytes: files + text.len() as u64,
     })
 }
 

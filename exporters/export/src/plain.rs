@@ -218,14 +218,14 @@ impl Writer<'_, '_> {
 }
 
 /// Writes `variants` of the graphs of `source` into the package at `dir` and enters them in its
-/// manifest. Gives the size of their files in bytes.
+/// manifest.
 pub(crate) fn add(
     dir: &Path,
     manifest: &mut Manifest,
     source: &Variant,
     variants: &[PlainVariant],
     steps: &mut Steps<'_>,
-) -> Result<u64, ExportError> {
+) -> Result<(), ExportError> {
     let mut writer = Writer {
         dir,
         steps,
@@ -256,14 +256,11 @@ pub(crate) fn add(
         };
         manifest.variants.insert(variant.name(), entry);
     }
-    let files = writer.files;
-    let mut total_bytes = 0;
-    for file in files {
+    for file in writer.files {
         let (sha256, bytes) = steps.hash(&dir.join(&file))?;
-        total_bytes += bytes;
         manifest.files.insert(file, FileEntry { bytes, sha256 });
     }
-    Ok(total_bytes)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,21 +1,20 @@
 //! Packages that differ from their parent in one head.
 
 use crate::checkpoint::{Best, read_probe};
+use crate::derived::copy;
 use crate::error::ExportError;
 use crate::golden::{self, GoldenPlan};
 use crate::graph::{self, head::Clips};
 use crate::layout::{PROBE_MLP_RATIO, Probe, ProbeKind};
 use crate::onnx::weights::WeightFile;
 use crate::output::Staging;
-use crate::package::{ExportReport, write};
+use crate::package::{ExportReport, publish, write};
 use crate::progress::{Progress, Steps};
 use crate::recipe::{VARIANT, encoder_weights, head_graph, head_weights};
 use crate::source::Weights;
-use echocart_core::hash::sha256_hex;
 use echocart_core::manifest::{FileEntry, Head, HeadOutput, Manifest, Variant};
-use echocart_core::package::{MANIFEST, Package};
+use echocart_core::package::Package;
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A head that takes another one's place: an attentive probe of depth 1.
@@ -48,7 +47,7 @@ pub fn replaceable<'a>(manifest: &'a Manifest, name: &str) -> Result<&'a Head, E
 }
 
 /// Writes a package with `package`'s encoder and other heads in fp32 and with a new head, with
-/// golden clips of its own. Other variants and calibrations are of the old head and stay behind.
+/// golden clips of its own. Other variants and what was measured with the old head stay behind.
 ///
 /// # Errors
 /// [`ExportError`], with the output folder unchanged.
@@ -75,6 +74,7 @@ pub fn refit(
     manifest.variants.retain(|name, _| name == VARIANT);
     manifest.golden.clear();
     manifest.calibration.clear();
+    manifest.kept_tokens.clear();
     manifest.parent = Some(package.hash.clone());
     manifest.id.clone_from(&new.id);
     manifest.card.text = format!("{}\n{}\n", manifest.card.text.trim_end(), new.about);
@@ -111,23 +111,7 @@ pub fn refit(
         (head.classifier_index, head.classifier_choice) = (0, chosen.choice);
     }
     golden::add(dir, &mut manifest, VARIANT, &mut plan, &mut steps)?;
-    manifest.validate()?;
-    let text = toml::to_string(&manifest).map_err(|e| ExportError::Request {
-        what: MANIFEST.to_owned(),
-        expected: "a manifest that can be written".to_owned(),
-        found: e.to_string(),
-    })?;
-    write(dir, MANIFEST, text.as_bytes())?;
-    steps.check()?;
-    let files: u64 = manifest.files.values().map(|entry| entry.bytes).sum();
-    staging.publish()?;
-    steps.done();
-    Ok(ExportReport {
-        dir: out_dir.to_owned(),
-        manifest,
-        hash: sha256_hex(text.as_bytes()),
-        bytes: files + text.len() as u64,
-    })
+    publish(staging, manifest, out_dir, &mut steps)
 }
 
 fn probe(head: &Head, dim: usize, heads: usize) -> (Probe, Best) {
@@ -157,24 +141,4 @@ fn kept_files(manifest: &Manifest, variant: &Variant, head: &str) -> BTreeSet<St
     let all = encoder.into_iter().chain(graphs).chain(weights);
     all.filter(|name| manifest.files.contains_key(name))
         .collect()
-}
-
-fn copy(
-    package: &Package,
-    (name, entry): (&str, &FileEntry),
-    dir: &Path,
-    steps: &mut Steps<'_>,
-) -> Result<(), ExportError> {
-    steps.step(&format!("copy {name}"))?;
-    let to = dir.join(name);
-    fs::copy(package.dir.join(name), &to).map_err(ExportError::write(&to))?;
-    let (sha256, _) = steps.hash(&to)?;
-    if sha256 == entry.sha256 {
-        return Ok(());
-    }
-    Err(ExportError::Request {
-        what: format!("file {name} of the parent"),
-        expected: entry.sha256.clone(),
-        found: sha256,
-    })
 }

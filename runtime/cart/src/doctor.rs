@@ -5,6 +5,7 @@ use crate::exit::{Because, Cause, Failure};
 use crate::export::print;
 use crate::run::config;
 use clap::Args;
+use echocart_core::clock::Pace;
 use echocart_core::config::{CartConfig, EngineConfig, Isolation, Policy};
 use echocart_core::engine::Engine;
 use echocart_core::package::Package;
@@ -276,7 +277,8 @@ fn in_turn(
     }
     let mut alone = config.clone();
     alone.engine.meanwhile = None;
-    let serving = engine::start(&alone, library, package, Patience::Wait, &mut |_| {})?.info();
+    let as_served = (Patience::Wait, Pace::Real);
+    let serving = engine::start(&alone, library, package, as_served, &mut |_| {})?.info();
     let at = engine.providers.iter().position(|p| *p == serving.provider);
     engine.providers.drain(..at.unwrap_or(0));
     let notes = match at {

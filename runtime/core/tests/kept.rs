@@ -193,6 +193,8 @@ fn without_a_measurement_that_allows_it_the_encoder_is_given_everything() {
         kept_tokens: Default::default(),
         ..allowed()
     };
+    let mut without_ef = allowed();
+    without_ef.kept_tokens.get_mut("fp32").unwrap().ef_shift = None;
     let mut untrained = allowed();
     untrained.card.trained = Trained::Untrained;
     let mut fixed = allowed();
@@ -212,6 +214,11 @@ fn without_a_measurement_that_allows_it_the_encoder_is_given_everything() {
             measured(1.0, 1.1),
             Some(area()),
             "all: variant fp32 gives an EF 1.1 points off",
+        ),
+        (
+            without_ef,
+            Some(area()),
+            "all: variant fp32 was measured without its EF",
         ),
         (untrained, Some(area()), "all: the package is not trained"),
         (fixed, Some(area()), "all: variant fp32 takes 32"),

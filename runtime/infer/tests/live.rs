@@ -33,6 +33,7 @@ fn setup(proofs: &Path) -> WorkerSetup {
         notes: Vec::new(),
         nice: None,
         cpus: Vec::new(),
+        pace: Pace::Real,
         backoff: BackoffRules {
             waits: Waits::Skipped,
             ..BackoffRules::default()

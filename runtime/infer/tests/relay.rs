@@ -2,6 +2,7 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "tests and their helpers")]
 
+use echocart_core::clock::Pace;
 use echocart_core::config::{CartConfig, PackageConfig, Policy};
 use echocart_core::package::Package;
 use echocart_infer::worker::{BackoffRules, WorkerSetup, engine_of};
@@ -50,6 +51,7 @@ fn setup(first: &str, root: PathBuf) -> WorkerSetup {
         nice: None,
         cpus: Vec::new(),
         backoff: BackoffRules::default(),
+        pace: Pace::Real,
     }
 }
 

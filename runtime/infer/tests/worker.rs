@@ -2,6 +2,7 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "tests and their helpers")]
 
+use echocart_core::clock::Pace;
 use echocart_core::config::{CartConfig, PackageConfig};
 use echocart_core::engine::Engine;
 use echocart_core::package::Package;
@@ -38,6 +39,7 @@ fn setup() -> WorkerSetup {
         notes: vec!["a note".to_owned()],
         nice: Some(5),
         cpus: Vec::new(),
+        pace: Pace::Real,
         backoff: BackoffRules {
             first_wait: Duration::from_millis(1),
             ..BackoffRules::default()
@@ -153,6 +155,25 @@ fn a_stopped_worker_fails_the_call_in_flight_and_is_replaced() {
     next_worker(&engine, pid);
     engine.encode(&clip(&package, 0.0), 0).unwrap();
     assert!(!is_there(pid));
+}
+
+#[test]
+fn in_virtual_time_a_worker_that_is_held_up_is_waited_for() {
+    let Some(package) = package() else { return };
+    let patient = WorkerSetup {
+        pace: Pace::Max,
+        ..setup()
+    };
+    let mut engine = WorkerEngine::open(patient, &package, &mut |_| {}).unwrap();
+    let pid = engine.pid().unwrap();
+    signal(pid, Signal::STOP);
+    let later = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(1500));
+        signal(pid, Signal::CONT);
+    });
+    engine.encode(&clip(&package, 0.0), 0).unwrap();
+    later.join().unwrap();
+    assert_eq!(engine.pid(), Some(pid), "the same worker");
 }
 
 #[test]

@@ -23,9 +23,9 @@ pub struct Report {
     pub view_accuracy_all: Option<f64>,
     /// Mean view accuracy of probes fitted with 60 labels.
     pub view_accuracy_60: Option<f64>,
-    /// The same on the features of other encoders.
+    /// The same on the features of an encoder that has seen no label either: `random`.
     pub view_accuracy_60_baselines: BTreeMap<&'static str, f64>,
-    /// Whether the interval of `view_accuracy_60` lies above those of all baselines.
+    /// Whether the interval of `view_accuracy_60` lies above those of all baselines; none without any.
     pub view_accuracy_60_disjoint: Option<bool>,
     /// Mean absolute error of the EF.
     pub ef_mae: Option<f64>,

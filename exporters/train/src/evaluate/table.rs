@@ -111,7 +111,7 @@ fn encoders(text: &mut String, report: &Report) {
     let _ = writeln!(
         text,
         "\nIntervals: 95 % bootstrap over hearts and draws. The supervised encoder has seen all labels of \
-         the training; its probes with few labels are fitted on its frozen features.\n"
+         the training; its probes with few labels are fitted on its frozen features and are no baseline.\n"
     );
 }
 

@@ -4,6 +4,7 @@ use super::auto::Manner;
 use super::vacant::Vacant;
 use super::{auto, cause, failure, libraries, proofs, start_words};
 use crate::exit::{Because, Cause, Failure};
+use echocart_core::clock::Pace;
 use echocart_core::config::{CartConfig, EngineConfig, Isolation, Policy};
 use echocart_core::engine::{Engine, EngineWatch, Standing};
 use echocart_core::manifest::Manifest;
@@ -33,10 +34,10 @@ pub fn start(
     config: &CartConfig,
     library: Option<&Path>,
     package: &Package,
-    patience: Patience,
+    (patience, pace): (Patience, Pace),
     say: &mut dyn FnMut(&str),
 ) -> Result<Box<dyn Engine>, Failure> {
-    match make(config, library, package, patience, say) {
+    match make(config, library, package, (patience, pace), say) {
         Err(failure) if patience == Patience::GoOn && failure.cause() != Cause::Usage => {
             Ok(Box::new(Vacant::new(failure.line())))
         }
@@ -48,10 +49,10 @@ fn make(
     config: &CartConfig,
     library: Option<&Path>,
     package: &Package,
-    patience: Patience,
+    (patience, pace): (Patience, Pace),
     say: &mut dyn FnMut(&str),
 ) -> Result<Box<dyn Engine>, Failure> {
-    let mut engine = config.engine.clone();
+    let mut engine = config.engine.at(pace);
     let later = engine.policy == Policy::Auto && engine.meanwhile.is_some();
     let measure = later.then(|| measure(&engine, library, package));
     let notes = match later {
@@ -76,6 +77,7 @@ fn make(
         nice: None,
         cpus: Vec::new(),
         backoff: BackoffRules::default(),
+        pace,
     };
     let wait = patience == Patience::Wait;
     let made = engine_of(setup, package, wait, say, measure);

@@ -95,9 +95,7 @@ fn run_with(
         Patience::Wait
     };
     let library = args.library.as_deref();
-    let mut wanted = config.clone();
-    wanted.engine = wanted.engine.at(pace);
-    let engine = engine::start(&wanted, library, &package, patience, say)?;
+    let engine = engine::start(&config, library, &package, (patience, pace), say)?;
     let engine: Box<dyn Engine> = match args.bench_delay_millis {
         Some(millis) => Box::new(engine::Delayed::new(engine, Duration::from_millis(millis))),
         None => engine,

@@ -1,7 +1,7 @@
 //! What leaving out the patches outside the imaging area does to a variant.
 
 use super::validate::wrong;
-use super::{Manifest, ManifestError, Tokens, Trained};
+use super::{LVEF, Manifest, ManifestError, Tokens, Trained};
 use serde::{Deserialize, Serialize};
 
 /// Least share of clips with the same view, without and with all tokens.
@@ -45,6 +45,9 @@ impl Manifest {
             ));
         }
         match found.ef_shift {
+            None if self.heads.contains_key(LVEF) => {
+                Err(format!("variant {variant} was measured without its EF"))
+            }
             Some(shift) if shift > MOST_SHIFT => Err(format!(
                 "variant {variant} gives an EF {shift:.1} points off in the mean, above 1.0"
             )),

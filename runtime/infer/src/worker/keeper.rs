@@ -2,7 +2,7 @@
 
 use super::backoff::{Backoff, Next, Waits};
 use super::child::Child;
-use super::deadline::{OPENING, Pace};
+use super::deadline::{MOST, OPENING, Pace};
 use super::desk::{Desk, Ready, Standing};
 use super::link::Heard;
 use super::message::Message;
@@ -10,6 +10,7 @@ use super::setup::{Opening, Running, WorkerSetup};
 use super::{BEAT, SILENCE};
 use crate::refusal::Refused;
 use crate::select::NONE_SERVES;
+use echocart_core::clock;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -43,7 +44,13 @@ pub(super) fn keep(desk: &Desk, setup: &WorkerSetup, line: Vec<Opening>, values:
     let mut served = false;
     for number in 1.. {
         let mut end = match Child::start(&setup.executable, values) {
-            Ok(child) => watch(desk, child, &line.opening(), number, &mut served),
+            Ok(child) => watch(
+                desk,
+                child,
+                (&line.opening(), setup.pace),
+                number,
+                &mut served,
+            ),
             Err(error) => End {
                 why: format!(
                     "it does not start: {error} ({})",
@@ -165,7 +172,17 @@ fn pause(desk: &Desk, wait: Option<Duration>, backoff: &mut Backoff) -> bool {
 }
 
 /// Follows a worker to its end, and says how it came.
-fn watch(desk: &Desk, mut child: Child, opening: &str, number: u64, served: &mut bool) -> End {
+fn watch(
+    desk: &Desk,
+    mut child: Child,
+    (opening, time): (&str, clock::Pace),
+    number: u64,
+    served: &mut bool,
+) -> End {
+    let most_silent = match time {
+        clock::Pace::Real => SILENCE,
+        clock::Pace::Max => MOST,
+    };
     if let Err(error) = child.socket.send(&Message::Open(opening.to_owned())) {
         return format!("it takes no message: {error}; {}", child.end()).into();
     }
@@ -201,7 +218,7 @@ fn watch(desk: &Desk, mut child: Child, opening: &str, number: u64, served: &mut
             Heard::Silence => {
                 // What a host that was itself held up slept longer than it asked to is not silence.
                 silent += before.elapsed().min(BEAT * 2);
-                if silent >= SILENCE {
+                if silent >= most_silent {
                     let millis = silent.as_millis();
                     let why = format!("it gave no sign of life for {millis} ms");
                     return gone(desk, child, why);
@@ -227,7 +244,7 @@ fn watch(desk: &Desk, mut child: Child, opening: &str, number: u64, served: &mut
                     Ok(running) => running,
                     Err(error) => return gone(desk, child, error.to_string()),
                 };
-                pace = Some(Pace::of(running.info().timings.as_ref()));
+                pace = Some(Pace::of(running.info().timings.as_ref(), time));
                 *served = true;
                 desk.post(Standing::Ready(Ready {
                     socket: child.socket.clone(),
@@ -279,6 +296,7 @@ mod tests {
             nice: None,
             cpus: Vec::new(),
             backoff: BackoffRules::default(),
+            pace: clock::Pace::Real,
         };
         Line {
             openings: Opening::line(&setup, "/nowhere".as_ref(), "p@0").unwrap(),

@@ -4,6 +4,7 @@ use super::backoff::BackoffRules;
 use crate::provider::Provider;
 use crate::refusal::Refused;
 use crate::select::NONE_SERVES;
+use echocart_core::clock;
 use echocart_core::config::{EngineConfig, PackageConfig, Policy};
 use echocart_core::engine::{EngineInfo, Timings};
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,8 @@ pub struct WorkerSetup {
     pub cpus: Vec<usize>,
     /// When a worker that failed is started again.
     pub backoff: BackoffRules,
+    /// In virtual time nothing is late: there a worker that a busy machine holds up is waited for.
+    pub pace: clock::Pace,
 }
 
 /// Why there is no engine in a worker.

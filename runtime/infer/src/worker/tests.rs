@@ -143,6 +143,7 @@ fn engine(dir: &Path, worker: &str, package: &Package) -> WorkerEngine {
         nice: None,
         cpus: Vec::new(),
         backoff: BackoffRules::default(),
+        pace: Pace::Real,
     };
     WorkerEngine::open(setup, package, &mut |_| {}).unwrap()
 }

@@ -155,6 +155,7 @@ fn serves(board: &Board, engine: &EngineConfig) -> bool {
 mod tests {
     use super::*;
     use crate::worker::BackoffRules;
+    use echocart_core::clock::Pace;
     use echocart_core::config::{CartConfig, PackageConfig};
     use std::path::PathBuf;
 
@@ -174,6 +175,7 @@ mod tests {
             nice: None,
             cpus: Vec::new(),
             backoff: BackoffRules::default(),
+            pace: Pace::Real,
         };
         assert!(halves(&setup).is_none());
         setup.engine.meanwhile = Some("CPU".to_owned());
