@@ -13,14 +13,24 @@ fn heart(view: &str, seed: usize) -> String {
 }
 
 #[expect(clippy::unwrap_used, reason = "a test helper")]
-fn fit(labels: &Path, out: &Path) -> Command {
+fn fit(package: &Path, labels: &Path, out: &Path) -> Command {
     let mut command = echocart().unwrap();
     command.args(["probe", "fit", "--epochs", "5", "--clips", "1", "--labels"]);
     command.arg(labels).arg("--out").arg(out);
+    command.arg("--package").arg(package);
     command
-        .arg("--package")
-        .arg(fetched("packages/generated").unwrap());
-    command
+}
+
+/// The generated package without some of its files.
+#[expect(clippy::unwrap_used, reason = "a test helper")]
+fn copied(to: &Path, without: &str) {
+    fs::create_dir(to).unwrap();
+    for file in fs::read_dir(fetched("packages/generated").unwrap()).unwrap() {
+        let file = file.unwrap();
+        if !file.file_name().to_string_lossy().starts_with(without) {
+            fs::copy(file.path(), to.join(file.file_name())).unwrap();
+        }
+    }
 }
 
 #[expect(clippy::unwrap_used, reason = "a test helper")]
@@ -53,8 +63,15 @@ fn a_new_head_goes_into_a_package_with_its_parents_hash() {
         heart("A4C", 9).replace("seconds=3", "seconds=1")
     ));
     let labels = written(dir.path(), &lines);
-    let out = dir.path().join("fitted");
-    let output = fit(&labels, &out).args(["--label", "view-index"]).output();
+    let (package, out) = (dir.path().join("measured"), dir.path().join("fitted"));
+    copied(&package, "signature");
+    let manifest = package.join("package.toml");
+    let measured = fs::read_to_string(&manifest).unwrap()
+        + "\n[kept_tokens.fp32]\nclips = 10\nview_agreement = 1.0\nef_shift = 0.1\n";
+    fs::write(&manifest, measured).unwrap();
+    let output = fit(&package, &labels, &out)
+        .args(["--label", "view-index"])
+        .output();
     refused(
         &output.unwrap(),
         1,
@@ -66,8 +83,12 @@ fn a_new_head_goes_into_a_package_with_its_parents_hash() {
         ],
     );
     let manifest = fs::read_to_string(out.join("package.toml")).unwrap();
-    let parent = fetched("packages/generated/package.toml").unwrap();
-    let hash = echocart_core::hash::sha256_hex(&fs::read(parent).unwrap());
+    let parent = fs::read(package.join("package.toml")).unwrap();
+    let hash = echocart_core::hash::sha256_hex(&parent);
+    assert!(
+        !manifest.contains("kept_tokens"),
+        "measured with the old head"
+    );
     assert!(
         manifest.contains(&format!("parent = \"{hash}\"")),
         "{manifest}"
@@ -89,12 +110,15 @@ fn a_new_head_goes_into_a_package_with_its_parents_hash() {
 #[test]
 fn labels_that_teach_nothing_are_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
+    let package = fetched("packages/generated").unwrap();
     let out = dir.path().join("fitted");
     let one: Vec<String> = (1..4)
         .map(|seed| format!("{} 2", heart("A4C", seed)))
         .collect();
     let labels = written(dir.path(), &one);
-    let output = fit(&labels, &out).args(["--label", "view-index"]).output();
+    let output = fit(&package, &labels, &out)
+        .args(["--label", "view-index"])
+        .output();
     refused(
         &output.unwrap(),
         2,
@@ -102,21 +126,25 @@ fn labels_that_teach_nothing_are_refused_by_name() {
     );
 
     let labels = written(dir.path(), &[format!("{} 13", heart("A4C", 1))]);
-    let output = fit(&labels, &out).args(["--label", "view-index"]).output();
+    let output = fit(&package, &labels, &out)
+        .args(["--label", "view-index"])
+        .output();
     refused(&output.unwrap(), 2, &["line 1", "0 to 12", "\"13\""]);
 
     let same: Vec<String> = (1..3)
         .map(|seed| format!("{} 55", heart("A4C", seed)))
         .collect();
     let labels = written(dir.path(), &same);
-    let output = fit(&labels, &out)
+    let output = fit(&package, &labels, &out)
         .args(["--label", "lvef-percent"])
         .output();
     refused(&output.unwrap(), 2, &["different EF", "only EF 55.0"]);
 
     let gone = [heart("A4C", 1) + " 2", "gone.mp4 9".to_owned()];
     let labels = written(dir.path(), &gone);
-    let output = fit(&labels, &out).args(["--label", "view-index"]).output();
+    let output = fit(&package, &labels, &out)
+        .args(["--label", "view-index"])
+        .output();
     refused(
         &output.unwrap(),
         2,
@@ -129,13 +157,7 @@ fn labels_that_teach_nothing_are_refused_by_name() {
 fn a_package_without_an_encoder_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let package = dir.path().join("package");
-    fs::create_dir(&package).unwrap();
-    for file in fs::read_dir(fetched("packages/generated").unwrap()).unwrap() {
-        let file = file.unwrap();
-        if !file.file_name().to_string_lossy().starts_with("encoder.") {
-            fs::copy(file.path(), package.join(file.file_name())).unwrap();
-        }
-    }
+    copied(&package, "encoder.");
     let labels = written(dir.path(), &[format!("{} 2", heart("A4C", 1))]);
     let mut command = echocart().unwrap();
     command.args(["probe", "fit", "--label", "view-index", "--labels"]);

@@ -3,14 +3,13 @@
 
 use crate::error::ExportError;
 use crate::input::{MOST_TEXT_BYTES, read_text};
-use echocart_core::manifest::{Calibration, Manifest};
+use echocart_core::manifest::{Calibration, KeptTokens, Manifest};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-const HEAD: &str =
-    "# Written by `echocart calibrate --keep`, read by `echocart export --calibration`.\n\n";
+const HEAD: &str = "# Written by `--keep` of `echocart calibrate` and `keep-tokens`, read by `echocart export --calibration`.\n\n";
 
 /// The calibrations of a package's variants, and the weights that they belong to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,6 +21,9 @@ pub struct KeptCalibration {
     heads: BTreeMap<String, String>,
     /// Calibrations by variant.
     variants: BTreeMap<String, Calibration>,
+    /// What fewer tokens do, by variant.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    kept_tokens: BTreeMap<String, KeptTokens>,
 }
 
 impl KeptCalibration {
@@ -31,6 +33,7 @@ impl KeptCalibration {
             checkpoint: manifest.checkpoint.sha256.clone(),
             heads: weights(manifest),
             variants: manifest.calibration.clone(),
+            kept_tokens: manifest.kept_tokens.clone(),
         }
     }
 
@@ -74,9 +77,10 @@ impl KeptCalibration {
             });
         }
         let there = |name: &String| manifest.variants.contains_key(name);
-        let mut variants = self.variants.clone();
+        let (mut variants, mut kept) = (self.variants.clone(), self.kept_tokens.clone());
         variants.retain(|name, _| there(name));
-        manifest.calibration = variants;
+        kept.retain(|name, _| there(name));
+        (manifest.calibration, manifest.kept_tokens) = (variants, kept);
         Ok(())
     }
 

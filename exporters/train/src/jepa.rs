@@ -4,8 +4,10 @@ use std::ops::Range;
 
 use echocart_phantom::Random;
 
+use crate::equal::moments;
 use crate::masks::{GENERATORS, Mask};
 use crate::net::attention::Tokens;
+use crate::net::matrix::{product, view, view_mut};
 use crate::net::norm::standardise;
 use crate::net::params::Layout;
 use crate::net::predictor::{Predictor, PredictorSize};
@@ -48,13 +50,30 @@ pub struct Example<F> {
 pub struct Means<F> {
     sums: Vec<F>,
     counts: Vec<F>,
+    /// `[dim, dim]`, sums of the products of features, each less what is usual at its place.
+    pub moments: Vec<F>,
+    /// How many features those are of.
+    pub count: F,
+}
+
+/// What the student is held against.
+#[derive(Debug, Clone, Copy)]
+pub struct Against<'a, F> {
+    /// Values of the teacher.
+    pub teacher: &'a [F],
+    /// `[tokens, dim]`, what is taken from the teacher's features before they are normalised.
+    pub centre: &'a [F],
+    /// `[dim, dim]`, what they are multiplied with after that; nothing where it is empty.
+    pub equaliser: &'a [F],
 }
 
 impl<F: Real> Means<F> {
-    fn new(values: usize) -> Self {
+    fn new(values: usize, dim: usize) -> Self {
         Self {
             sums: vec![F::zero(); values],
             counts: vec![F::zero(); values],
+            moments: vec![F::zero(); dim * dim],
+            count: F::zero(),
         }
     }
 
@@ -85,21 +104,19 @@ impl<F: Real> Jepa<F> {
     }
 
     /// Mean loss of a batch, its gradients, and the teacher's mean features.
-    ///
-    /// # Shapes
-    /// - `centre`: `[tokens, dim]`, what is taken from the teacher's features before they are normalised.
     pub fn batch(
         &self,
         params: &[F],
-        (teacher, centre): (&[F], &[F]),
+        against: Against<'_, F>,
         examples: &[Example<F>],
         threads: usize,
     ) -> (F, Vec<F>, Means<F>) {
+        let dim = self.encoder.size.dim;
         let scale = F::one() / F::of(examples.len().max(1) as f64);
         let parts = parallel::map(examples.chunks(CLIPS_AT_ONCE), threads, |chunk| {
             let mut grads = vec![F::zero(); params.len()];
-            let mut means = Means::new(centre.len());
-            let targets = self.targets(teacher, centre, chunk, &mut means);
+            let mut means = Means::new(against.centre.len(), dim);
+            let targets = self.targets(against, chunk, &mut means);
             let mut loss = F::zero();
             for index in 0..GENERATORS.len() {
                 loss += self.one_mask((params, &mut grads), chunk, index, &targets, scale);
@@ -108,12 +125,14 @@ impl<F: Real> Jepa<F> {
         });
         let mut sum = vec![F::zero(); params.len()];
         let mut loss = F::zero();
-        let mut means = Means::new(centre.len());
+        let mut means = Means::new(against.centre.len(), dim);
         for (part, grads, part_means) in parts {
             loss += part;
             add(&mut sum, &grads);
             add(&mut means.sums, &part_means.sums);
             add(&mut means.counts, &part_means.counts);
+            add(&mut means.moments, &part_means.moments);
+            means.count += part_means.count;
         }
         (loss, sum, means)
     }
@@ -121,11 +140,13 @@ impl<F: Real> Jepa<F> {
     /// What the teacher makes of the windows, normalised.
     fn targets(
         &self,
-        teacher: &[F],
-        centre: &[F],
+        against: Against<'_, F>,
         chunk: &[Example<F>],
         means: &mut Means<F>,
     ) -> Vec<Vec<F>> {
+        let Against {
+            teacher, centre, ..
+        } = against;
         let dim = self.encoder.size.dim;
         let mut tokens = Tokens::default();
         let mut patches = Vec::new();
@@ -148,6 +169,15 @@ impl<F: Real> Jepa<F> {
             for count in &mut means.counts[range] {
                 *count += F::one();
             }
+        }
+        moments(&features, dim, &mut means.moments);
+        means.count += F::of(tokens.places.len() as f64);
+        if !against.equaliser.is_empty() {
+            let unequal = features.clone();
+            let rows = tokens.places.len();
+            let by = view(against.equaliser, dim, dim);
+            let to = view_mut(&mut features, rows, dim);
+            product(view(&unequal, rows, dim), by.t(), to, false);
         }
         let mut unit = standardise(&features, dim, TARGET_EPS).into_rows();
         let windows = chunk.iter().map(|example| example.window.len() * dim);

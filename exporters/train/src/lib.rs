@@ -7,6 +7,7 @@ pub mod augment;
 pub mod cache;
 pub mod collapse;
 pub mod encoder_file;
+pub mod equal;
 mod error;
 pub mod evaluate;
 pub mod fit;

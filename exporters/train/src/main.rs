@@ -108,6 +108,9 @@ struct PretrainArgs {
     /// Weight decay.
     #[arg(long, default_value_t = 0.04)]
     decay: f32,
+    /// Share of the mean variance from which directions of the targets are made equal; 0 leaves them as they are.
+    #[arg(long, default_value_t = 0.0)]
+    equal_from: f32,
     /// Least part of a frame that a clip is cut from.
     #[arg(long, default_value_t = 0.5)]
     least_area: f32,
@@ -162,6 +165,7 @@ impl PretrainArgs {
             warmup: self.warmup,
             decay: self.decay,
             momentum: [self.momentum, self.last_momentum],
+            equal_from: self.equal_from,
             least_area: self.least_area,
             short_steps: self.short_steps,
             keep_student: self.keep_student,

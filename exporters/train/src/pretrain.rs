@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use crate::augment::{Crop, cut};
 use crate::cache::Clips;
 use crate::collapse::{Spread, spread};
-use crate::jepa::{Example, Jepa, follow, masks, window};
+use crate::equal::{Covariance, moments};
+use crate::jepa::{Against, Example, Jepa, follow, masks, window};
 use crate::net::attention::Tokens;
 use crate::net::params::Layout;
 use crate::net::predictor::PredictorSize;
@@ -27,6 +28,7 @@ const CHECKPOINT: &str = "checkpoint.safetensors";
 const LOG: &str = "log.jsonl";
 const STEP: &str = "progress.step";
 const CENTRE: &str = "progress.centre";
+const COVARIANCE: &str = "progress.covariance";
 /// Share of a batch in the centre.
 const PULL: f32 = 0.1;
 const STUDENT: &str = "student.";
@@ -64,6 +66,8 @@ pub struct Settings {
     pub decay: f32,
     /// The teacher's momentum at the first and at the last step.
     pub momentum: [f32; 2],
+    /// Share of the mean variance from which directions of the targets are made equal; 0 leaves them as they are.
+    pub equal_from: f32,
     /// Least part of a frame that a clip is cut from.
     pub least_area: f32,
     /// Steps of pretraining, the first ones, on half of a clip's time.
@@ -110,6 +114,7 @@ struct Run<'a> {
     adam: AdamW,
     /// Mean features of the teacher at every place.
     centre: Vec<f32>,
+    covariance: Covariance,
     step: usize,
 }
 
@@ -208,7 +213,7 @@ fn pool(settings: &Settings, clips: &Clips) -> Vec<usize> {
 
 /// The patch embedding keeps what it starts with. The pixels of a tubelet are alike, so that one step of Adam, which
 /// moves all their weights by the same amount, turns every channel into brightness.
-fn frozen(layout: &Layout) -> impl Iterator<Item = Range<usize>> + '_ {
+pub fn frozen(layout: &Layout) -> impl Iterator<Item = Range<usize>> + '_ {
     let entries = layout.entries().iter();
     let embedding = entries.filter(|entry| entry.name.starts_with("patch_embed."));
     embedding.map(|entry| entry.range.clone())
@@ -217,7 +222,8 @@ fn frozen(layout: &Layout) -> impl Iterator<Item = Range<usize>> + '_ {
 /// The values of an encoder that a training starts from.
 pub fn start(layout: &Layout, settings: &Settings, clips: &Clips) -> Vec<f32> {
     let mut values = layout.draw(settings.seed);
-    whiten::start(layout, &mut values, settings.encoder, clips, settings.seed);
+    let clips: Vec<&[u8]> = (0..clips.len()).map(|at| clips.pixels(at)).collect();
+    whiten::start(layout, &mut values, settings.encoder, &clips, settings.seed);
     values
 }
 
@@ -261,6 +267,7 @@ impl<'a> Run<'a> {
             encoder_len,
             student,
             centre: vec![0.0; settings.encoder.tokens() * settings.encoder.dim],
+            covariance: Covariance::new(settings.encoder.dim),
             step: 0,
         };
         let settings_path = folder.join("settings.json");
@@ -288,6 +295,7 @@ impl<'a> Run<'a> {
         run.adam.first = stored.layout(layout, MOMENTS[0], count)?;
         run.adam.second = stored.layout(layout, MOMENTS[1], count)?;
         run.centre = stored.values(CENTRE, run.centre.len())?;
+        run.covariance.values = stored.values(COVARIANCE, run.covariance.values.len())?;
         run.step = stored
             .values(STEP, 1)?
             .first()
@@ -295,15 +303,27 @@ impl<'a> Run<'a> {
         Ok(run)
     }
 
-    /// Sets the centre to the mean of the watched clips.
+    /// Sets the centre and the covariance to those of the watched clips.
     fn centre(&mut self, clips: &Clips) {
-        let watched = WATCHED.0.min(clips.len());
-        for clip in 0..watched {
-            let features = features(&self.encoder, &self.teacher, clips.pixels(clip));
-            for (mean, value) in self.centre.iter_mut().zip(features) {
-                *mean += value / watched as f32;
+        let dim = self.settings.encoder.dim;
+        let watched = 0..WATCHED.0.min(clips.len());
+        let features =
+            watched.map(|clip| features(&self.encoder, &self.teacher, clips.pixels(clip)));
+        let features: Vec<Vec<f32>> = features.collect();
+        for clip in &features {
+            for (mean, value) in self.centre.iter_mut().zip(clip) {
+                *mean += value / features.len() as f32;
             }
         }
+        let mut sums = vec![0.0; dim * dim];
+        for mut clip in features.clone() {
+            for (value, mean) in clip.iter_mut().zip(&self.centre) {
+                *value -= mean;
+            }
+            moments(&clip, dim, &mut sums);
+        }
+        let tokens = features.len() * self.settings.encoder.tokens();
+        self.covariance.take(&sums, tokens as f32);
     }
 
     fn rate(&self) -> f32 {
@@ -384,9 +404,18 @@ impl<'a> Run<'a> {
                         window: window(size.grid(), tubelets, random),
                     })
                     .collect();
-                let slow = (self.teacher.as_slice(), self.centre.as_slice());
-                let (loss, grads, means) = jepa.batch(&self.student, slow, &examples, threads);
+                let equaliser = match self.settings.equal_from {
+                    0.0 => Vec::new(),
+                    floor => self.covariance.equaliser(floor),
+                };
+                let against = Against {
+                    teacher: &self.teacher,
+                    centre: &self.centre,
+                    equaliser: &equaliser,
+                };
+                let (loss, grads, means) = jepa.batch(&self.student, against, &examples, threads);
                 means.pull(&mut self.centre, PULL);
+                self.covariance.take(&means.moments, means.count);
                 (loss, grads)
             }
             Network::Supervised(supervised) => {
@@ -436,6 +465,11 @@ impl<'a> Run<'a> {
             name: CENTRE.to_owned(),
             shape: vec![self.centre.len()],
             values: self.centre.clone(),
+        });
+        all.push(Tensor {
+            name: COVARIANCE.to_owned(),
+            shape: vec![self.covariance.values.len()],
+            values: self.covariance.values.clone(),
         });
         all.push(Tensor {
             name: STEP.to_owned(),

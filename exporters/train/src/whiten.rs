@@ -6,7 +6,6 @@
 use echocart_phantom::Random;
 
 use crate::augment::{Crop, cut};
-use crate::cache::Clips;
 use crate::net::matrix::{dot, product, view, view_mut};
 use crate::net::params::Layout;
 use crate::net::vit::{PATCH, Size, patches};
@@ -25,12 +24,15 @@ const LEANING: f32 = 1.5;
 
 /// Sets `patch_embed.proj` so that tokens of the training clips have mean 0, variance about 1 and no direction
 /// that stands out.
-pub fn start(layout: &Layout, params: &mut [f32], size: Size, clips: &Clips, seed: u64) {
+///
+/// # Shapes
+/// - `clips`: each `[16, 128, 128]`.
+pub fn start(layout: &Layout, params: &mut [f32], size: Size, clips: &[&[u8]], seed: u64) {
     let mut random = Random::new(seed, 0x6000);
     let mut rows = Vec::new();
     for index in 0..CLIPS.min(clips.len()) {
         let clip = index * clips.len() / CLIPS.min(clips.len());
-        let clip = cut(clips.pixels(clip), Crop::centre(size.side_px), size.side_px);
+        let clip = cut(clips[clip], Crop::centre(size.side_px), size.side_px);
         let all: Vec<f32> = patches(&clip, size.side_px);
         for _ in 0..TUBELETS {
             let at = (random.bits() % size.tokens() as u64) as usize * PATCH;

@@ -2,7 +2,7 @@
 
 use echocart_phantom::Random;
 use echocart_train::fit::{Target, slope};
-use echocart_train::jepa::{Example, Jepa, masks};
+use echocart_train::jepa::{Against, Example, Jepa, masks};
 use echocart_train::net::params::Layout;
 use echocart_train::net::predictor::PredictorSize;
 use echocart_train::net::probe::Probe;
@@ -45,7 +45,15 @@ fn the_objective_has_the_gradients_of_finite_differences_in_every_tensor() {
     let centre: Vec<f64> = (0..TINY.tokens() * TINY.dim)
         .map(|at| 0.1 * (at as f64).sin())
         .collect();
-    let (_, grads, _) = jepa.batch(&params, (&teacher, &centre), &examples, 2);
+    let equaliser: Vec<f64> = (0..TINY.dim * TINY.dim)
+        .map(|at| (1.0 + at as f64).sin())
+        .collect();
+    let against = Against {
+        teacher: &teacher,
+        centre: &centre,
+        equaliser: &equaliser,
+    };
+    let (_, grads, _) = jepa.batch(&params, against, &examples, 2);
     let step = 1e-6;
     for entry in jepa.layout.entries() {
         let range = entry.range.clone();
@@ -56,7 +64,7 @@ fn the_objective_has_the_gradients_of_finite_differences_in_every_tensor() {
             let value = params[at];
             let mut loss_at = |x: f64| {
                 params[at] = x;
-                jepa.batch(&params, (&teacher, &centre), &examples, 1).0
+                jepa.batch(&params, against, &examples, 1).0
             };
             let slope = (loss_at(value + step) - loss_at(value - step)) / (2.0 * step);
             params[at] = value;

@@ -9,6 +9,7 @@ use crate::metrics::LogArgs;
 use crate::package::PackageArgs;
 use crate::probe::ProbeCommand;
 use crate::quantise::QuantiseArgs;
+use crate::tokens::KeepTokensArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use echocart_export::PlainVariant;
 use echocart_export::engines::Target;
@@ -50,6 +51,8 @@ pub enum Command {
     Quantise(QuantiseArgs),
     /// Fit view temperature and EF interval on labelled recordings, into a new package.
     Calibrate(CalibrateArgs),
+    /// Measure what leaving out the patches outside the imaging area does, into a new package.
+    KeepTokens(KeepTokensArgs),
     /// Run labelled recordings through the live path and compare with their labels.
     Evaluate(EvaluateArgs),
     /// Fit a new head on a package's frozen features, into a new package.

@@ -17,6 +17,7 @@ mod quantise;
 mod replay;
 mod run;
 mod serve;
+mod tokens;
 
 use clap::Parser;
 use cli::{Cli, Command};
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         Command::Doctor(args) => doctor::doctor(&args),
         Command::EngineProbe(args) => engine::report(&args),
         Command::Calibrate(args) => calibrate::calibrate(&args),
+        Command::KeepTokens(args) => tokens::keep_tokens(&args),
         Command::Evaluate(args) => evaluate::evaluate(&args),
         Command::Probe(args) => probe::probe(&args),
         Command::Package(args) => package::package(&args),

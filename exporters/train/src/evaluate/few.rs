@@ -41,7 +41,7 @@ pub const FEW: [Labels; 2] = [
 ];
 
 /// A clip's class and its pixels.
-type Example = (usize, Vec<u8>);
+pub type Example = (usize, Vec<u8>);
 
 /// The clips of every draw of every member of [`FEW`].
 pub type Drawn = Vec<Vec<Vec<Example>>>;

@@ -1,12 +1,13 @@
 //! What every encoder says of every heart.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
-use super::Evidence;
 use super::few::{self, Drawn, FEW};
 use super::figures::{self, FewFigures};
 use super::model::{Model, Shape, answer, kept};
 use super::report::{Encoder, KeptTokens, Report};
+use super::{Evidence, OTHERS, PRETRAINED, RANDOM, SUPERVISED};
 use crate::cache::{Clips, Label};
 use crate::fit::Fitted;
 use crate::measure::{self, arg_max, mean};
@@ -51,6 +52,8 @@ pub struct Heart {
     /// The true EF, where it is one of the views that it is stated for.
     ef: Option<f64>,
     said: Vec<Said>,
+    /// What the networks say that were taught by 60 labels alone, one per draw.
+    scratch: Vec<Vec<f32>>,
 }
 
 impl Judge {
@@ -135,13 +138,24 @@ impl Judge {
 impl Heart {
     /// Renders heart `index` from seed `first` on and asks every judge; the first one also about
     /// the sector's tokens.
-    pub fn new(first: u64, index: u64, judges: &[Judge]) -> Result<Self, TrainError> {
+    pub fn new(
+        first: u64,
+        index: u64,
+        (judges, scratch): (&[Judge], &[Model]),
+    ) -> Result<Self, TrainError> {
         let drawn = render::draw(first, index)?;
         let said = judges.iter().zip(0..);
         Ok(Self {
             class: class(&drawn.label),
             ef: fraction(&drawn.label),
             said: said.map(|(judge, at)| judge.say(&drawn, at == 0)).collect(),
+            scratch: scratch
+                .iter()
+                .filter_map(|model| {
+                    let x = model.features(&drawn.pixels, None);
+                    Some(answer(model.view.as_ref()?, &x))
+                })
+                .collect(),
         })
     }
 }
@@ -173,15 +187,17 @@ pub fn evidence(
         .collect();
     let first = encoders.first();
     let of = |name: &str| encoders.iter().find(|encoder| encoder.name == name);
-    let sixty = |encoder: &Encoder| encoder.few.first().map(|few| few.accuracy);
-    let low = first.and_then(|encoder| encoder.few.first());
-    // A supervised encoder has seen every label: no baseline for few.
-    let others = || encoders.iter().filter(|encoder| encoder.name == "random");
-    let highest = others().filter_map(|encoder| Some(encoder.few.first()?.interval[1]));
+    let sixty = |name: &str| of(name).and_then(|encoder| encoder.few.first());
+    let scratch = scratch(hearts);
+    // An encoder that has seen every label is no baseline for few.
+    let mut baselines = BTreeMap::new();
+    baselines.extend(sixty(RANDOM).map(|few| (RANDOM, few)));
+    baselines.extend(scratch.as_ref().map(|few| (SUPERVISED, few)));
+    let highest = baselines.values().map(|few| few.interval[1]);
     let highest = highest.max_by(f64::total_cmp);
     let ejection = first.and_then(|encoder| encoder.ejection.as_ref());
-    let mut not_done = vec!["60 labels, supervised from scratch: not built".to_owned()];
-    for name in ["random", "supervised"] {
+    let mut not_done = Vec::new();
+    for name in OTHERS {
         if of(name).is_none() {
             not_done.push(format!("{name} encoder: no weights"));
         }
@@ -190,28 +206,46 @@ pub fn evidence(
         hearts: "simulated hearts; no clinical meaning".to_owned(),
         test_clips: hearts.len(),
         first_seed,
+        shipped: first.map(|encoder| encoder.name),
         calibration_clips: calibration.len(),
         view_accuracy_all: first.and_then(|e| Some(e.view.as_ref()?.views.accuracy)),
-        view_accuracy_60: first.and_then(sixty),
-        view_accuracy_60_baselines: others()
-            .filter_map(|encoder| Some((encoder.name, sixty(encoder)?)))
+        view_accuracy_60: sixty(PRETRAINED).map(|few| few.accuracy),
+        view_accuracy_60_baselines: baselines
+            .iter()
+            .map(|(name, few)| (*name, few.accuracy))
             .collect(),
-        view_accuracy_60_disjoint: low.zip(highest).map(|(few, high)| few.interval[0] > high),
+        view_accuracy_60_disjoint: sixty(PRETRAINED)
+            .zip(highest)
+            .map(|(few, high)| few.interval[0] > high),
         ef_mae: ejection.map(|found| found.ejection.mae),
         ef_mae_predict_mean: ejection.map(|found| found.ejection.mae_predict_mean),
         interval_coverage: ejection.map(|found| found.ejection.coverage),
         perturbation_degradation: first.and_then(|encoder| encoder.degradation),
-        perturbation_degradation_supervised: of("supervised").and_then(|e| e.degradation),
+        perturbation_degradation_supervised: of(SUPERVISED).and_then(|e| e.degradation),
         kept_tokens: kept_tokens(hearts),
         package: None,
         int8: None,
         not_done,
+        scratch,
         encoders,
     };
     Evidence {
         fractions: fractions(hearts, 0, |said| said.ef),
         report,
     }
+}
+
+/// The networks that were taught by few labels alone.
+fn scratch(hearts: &[Heart]) -> Option<FewFigures> {
+    let draws = hearts.first()?.scratch.len();
+    let draw = |draw: usize| -> Answers {
+        let answers = hearts
+            .iter()
+            .filter_map(|heart| Some((heart.scratch.get(draw)?.clone(), heart.class?)));
+        answers.collect()
+    };
+    let draws: Vec<Answers> = (0..draws).map(draw).collect();
+    (!draws.is_empty()).then(|| figures::few(FEW[0].count, &draws))
 }
 
 fn encoder(judge: &Judge, at: usize, hearts: &[Heart], known_mean: f64) -> Encoder {

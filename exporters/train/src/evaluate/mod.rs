@@ -7,6 +7,7 @@ mod files;
 mod judged;
 mod model;
 mod report;
+mod scratch;
 mod table;
 
 use std::path::Path;
@@ -18,6 +19,8 @@ use echocart_export::Recipe;
 
 use crate::cache::{Clips, Shelf, Split, fill};
 use crate::net::vit::Size;
+use crate::pretrain::read_settings;
+use crate::supervised::Objective;
 use crate::{TrainError, encoder_file, parallel, progress};
 
 use judged::{Heart, Judge};
@@ -35,12 +38,18 @@ const FEWEST: usize = 18;
 /// Hearts of one seed.
 const HEARTS: u64 = 1_000_000;
 
+/// Folders of encoders to compare with; one of them is made like the shipped one, and is not needed then.
+const OTHERS: [&str; 3] = [PRETRAINED, SUPERVISED, RANDOM];
+const PRETRAINED: &str = "pretrained";
+const SUPERVISED: &str = "supervised";
+const RANDOM: &str = "random";
+
 /// What is to be evaluated, and on what.
 #[derive(Debug, Clone, Copy)]
 pub struct Evaluation<'a> {
     /// Recipe of the package: sizes.
     pub recipe: &'a Path,
-    /// Folder with `encoder`, `view` and `lvef`; other encoders in `random` and `supervised` below.
+    /// Folder with `settings.json`, `encoder`, `view` and `lvef`; other encoders in [`OTHERS`] below.
     pub weights: &'a Path,
     /// Cache of rendered clips; what it lacks is rendered.
     pub cache: &'a Path,
@@ -94,6 +103,10 @@ pub fn evaluate(plan: Evaluation<'_>, stop: &AtomicBool) -> Result<Option<Eviden
         };
         judges.push(judge);
     }
+    let sixty = drawn.first().map_or(&[][..], Vec::as_slice);
+    let Some(scratch) = scratch::teach(shape, sixty, plan.threads, stop)? else {
+        return Ok(None);
+    };
     let first = Split::Test.first_seed() + HEARTS * u64::from(plan.seed);
     let (started, mut hearts) = (Instant::now(), Vec::new());
     while hearts.len() < plan.hearts {
@@ -102,7 +115,7 @@ pub fn evaluate(plan: Evaluation<'_>, stop: &AtomicBool) -> Result<Option<Eviden
         }
         let range = hearts.len()..(hearts.len() + BATCH).min(plan.hearts);
         let batch = parallel::map(range, plan.threads, |&index| {
-            Heart::new(first, index as u64, &judges)
+            Heart::new(first, index as u64, (&judges, &scratch))
         });
         for heart in batch {
             hearts.push(heart?);
@@ -147,8 +160,12 @@ fn shape(recipe: &Path) -> Result<Shape, TrainError> {
 }
 
 fn models(weights: &Path, shape: Shape) -> Result<Vec<Model>, TrainError> {
-    let mut models = vec![Model::open("trained", weights, shape)?];
-    for name in ["random", "supervised"] {
+    let shipped = match read_settings(weights)?.objective {
+        Objective::Jepa => PRETRAINED,
+        Objective::Supervised => SUPERVISED,
+    };
+    let mut models = vec![Model::open(shipped, weights, shape)?];
+    for name in OTHERS.into_iter().filter(|name| *name != shipped) {
         let folder = weights.join(name);
         if folder.join(encoder_file::NAME).exists() {
             models.push(Model::open(name, &folder, shape)?);

@@ -35,6 +35,17 @@ pub struct Model {
 }
 
 impl Model {
+    /// An encoder and its values with a view probe.
+    pub fn new(name: &'static str, (vit, weights): (Vit<f32>, Vec<f32>), view: Fitted) -> Self {
+        Self {
+            name,
+            vit,
+            weights,
+            view: Some(view),
+            lvef: None,
+        }
+    }
+
     /// Reads a folder's encoder and the probes that lie beside it.
     ///
     /// # Errors

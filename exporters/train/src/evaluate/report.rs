@@ -17,13 +17,15 @@ pub struct Report {
     pub test_clips: usize,
     /// Seed of the first test heart.
     pub first_seed: u64,
+    /// What the shipped encoder was taught by: `pretrained` or `supervised`.
+    pub shipped: Option<&'static str>,
     /// Clips of hearts that temperature and interval were fitted on.
     pub calibration_clips: usize,
     /// View accuracy of the shipped probe.
     pub view_accuracy_all: Option<f64>,
-    /// Mean view accuracy of probes fitted with 60 labels.
+    /// Mean view accuracy of probes fitted with 60 labels on the features of the pretrained encoder, which has seen no label.
     pub view_accuracy_60: Option<f64>,
-    /// The same on the features of an encoder that has seen no label either: `random`.
+    /// The same on the features of `random` weights, and of the whole network taught by the 60 labels alone: `supervised`.
     pub view_accuracy_60_baselines: BTreeMap<&'static str, f64>,
     /// Whether the interval of `view_accuracy_60` lies above those of all baselines; none without any.
     pub view_accuracy_60_disjoint: Option<bool>,
@@ -37,6 +39,8 @@ pub struct Report {
     pub perturbation_degradation: Option<f64>,
     /// The same of the encoder that was trained supervised.
     pub perturbation_degradation_supervised: Option<f64>,
+    /// The whole network taught by 60 labels alone.
+    pub scratch: Option<FewFigures>,
     /// Everything, by encoder.
     pub encoders: Vec<Encoder>,
     /// The sector's tokens alone, against all.
@@ -52,7 +56,7 @@ pub struct Report {
 /// One encoder under the same probes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Encoder {
-    /// `trained`, `random` or `supervised`.
+    /// `pretrained`, `supervised` or `random`.
     pub name: &'static str,
     /// Views with all labels.
     pub view: Option<ViewFigures>,

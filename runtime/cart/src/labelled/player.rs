@@ -10,7 +10,7 @@ use echocart_core::clock::Pace;
 use echocart_core::config::CartConfig;
 use echocart_core::engine::{Engine, EngineInfo};
 use echocart_core::events::{
-    Estimate, Event, LvefValue, Output, Reason, Segment, State, StateKind, ViewValue,
+    Estimate, Event, LvefValue, Output, Reason, Segment, State, StateKind, TokenCount, ViewValue,
 };
 use echocart_core::grid::{Candidate, Grid, Verdict};
 use echocart_core::kept::Kept;
@@ -40,6 +40,7 @@ pub struct Player {
     config: CartConfig,
     engine: Lent,
     options: OpenOptions,
+    kept: Kept,
     stop: Arc<AtomicBool>,
 }
 
@@ -74,6 +75,10 @@ pub struct PlayedClip {
     pub frames: Vec<Candidate>,
     /// What the heads gave, before the pipeline judged.
     pub record: Record,
+    /// Standardised EF of the pipeline's own clips; none where it did not ask for one.
+    pub lvef_z: Option<f32>,
+    /// How many tokens the encoder was given; none where all.
+    pub tokens: Option<TokenCount>,
     /// The view as a reader was told.
     pub view: Output<ViewValue>,
     /// The ejection fraction as a reader was told.
@@ -97,6 +102,7 @@ impl Player {
             config,
             engine: Lent::new(engine, &package.manifest),
             options: OpenOptions { assume_fps },
+            kept: Kept::AsAllowed,
             stop,
         }
     }
@@ -104,6 +110,15 @@ impl Player {
     /// Has every played clip hold its tokens.
     pub fn keep_tokens(&self) {
         self.engine.keep_tokens();
+    }
+
+    /// Whether patches outside the imaging area are left out from now on, whatever the package allows.
+    pub fn fewer(&mut self, fewer: bool) {
+        self.manifest.kept_tokens.clear();
+        self.kept = match fewer {
+            true => Kept::Forced,
+            false => Kept::AsAllowed,
+        };
     }
 
     /// What runs.
@@ -142,7 +157,7 @@ impl Player {
             config: self.config.clone(),
             engine: Box::new(self.engine.clone()),
             pace: Pace::Max,
-            kept: Kept::AsAllowed,
+            kept: self.kept,
         })
         .because(Cause::Package)?;
 
@@ -345,6 +360,8 @@ fn clip(
         segment,
         frames: own,
         record,
+        lvef_z: estimate.raw.and_then(|raw| raw.lvef?.first().copied()),
+        tokens: estimate.tokens,
         view: estimate.view,
         lvef: estimate.lvef,
     })
