@@ -119,7 +119,7 @@ fn fewer_tokens_in_the_live_path_are_forced_by_a_bench_alone_and_then_said_in_ev
         run.args(["run", "--headless", "--pace", "max", "--source"])
             .arg(fetched("data/color3d_jpeg_baseline.dcm").unwrap())
             .arg("--package")
-            .arg(fetched("packages/demo").unwrap())
+            .arg(fetched("packages/generated").unwrap())
             .arg("--events")
             .arg(&log)
             .args(options);

@@ -19,7 +19,9 @@ const CALIBRATION: u64 = 3;
 const TEST: u64 = 4;
 /// Simulated hearts that INT8 is calibrated on.
 const RANGES: usize = 12;
-/// What `echocart calibrate` ends with where the recordings do not give what it fits.
+/// Simulated hearts that fewer tokens are measured on.
+const FEWER: usize = 60;
+/// What `echocart calibrate` and `keep-tokens` end with where the recordings do not give what it fits.
 const REFUSED: i32 = 2;
 
 /// Say what the stand-in reaches on simulated hearts that nothing was fitted on
@@ -120,7 +122,7 @@ impl Evaluate {
                 .arg("--out")
                 .arg(&out);
             if places.unless_skipped(&mut calibrate, &[0, 1, REFUSED])? != REFUSED {
-                return Ok(out);
+                return self.fewer_tokens(places, out, &kept);
             }
             println!("not calibrated with {}", labels.display());
         }
@@ -129,6 +131,28 @@ impl Evaluate {
                 Err(error).with_context(|| format!("cannot remove ({})", kept.display()))
             }
             _ => Ok(plain),
+        }
+    }
+
+    /// The calibrated package with a measurement of fewer tokens, which is kept with the calibration; itself where
+    /// nothing could be compared.
+    fn fewer_tokens(&self, places: &Places, package: PathBuf, kept: &Path) -> Result<PathBuf> {
+        let first = CALIBRATION * HEARTS + MIDDLE + self.calibration_hearts as u64;
+        let labels = places.phantoms("tokens.csv", first, FEWER)?;
+        let out = places.work.join("fewer-tokens");
+        let mut measure = places.cart();
+        measure
+            .args(["keep-tokens", "--replace", "--labels"])
+            .arg(labels)
+            .arg("--package")
+            .arg(&package)
+            .arg("--keep")
+            .arg(kept)
+            .arg("--out")
+            .arg(&out);
+        match places.unless_skipped(&mut measure, &[0, 1, REFUSED])? {
+            REFUSED => Ok(package),
+            _ => Ok(out),
         }
     }
 
@@ -246,7 +270,12 @@ impl Places<'_> {
         match status.code().filter(|code| expected.contains(code)) {
             Some(code) => Ok(code),
             None => bail!(
-                "expected exit code 0 or 1, found {} (`{}`)",
+                "expected exit code {}, found {} (`{}`)",
+                expected
+                    .iter()
+                    .map(i32::to_string)
+                    .collect::<Vec<_>>()
+                    .join(" or "),
                 command::ending(status),
                 command::line(command)
             ),

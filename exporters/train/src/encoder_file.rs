@@ -13,7 +13,7 @@ pub const NAME: &str = "encoder.safetensors";
 const PATCH_WEIGHT: &str = "patch_embed.proj.weight";
 const CHANNELS: usize = 3;
 
-/// Writes an encoder. Grey values come three times, so each channel has a third of the weight.
+/// Writes an encoder in 16 bits. Grey values come three times, so each channel has a third of the weight.
 ///
 /// # Errors
 /// [`TrainError::File`].
@@ -36,7 +36,7 @@ pub fn write(
             })
             .collect();
     }
-    write_tensors(path, &all, Width::Full)
+    write_tensors(path, &all, Width::Brain)
 }
 
 /// Reads what [`write`] wrote.

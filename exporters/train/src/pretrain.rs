@@ -295,7 +295,9 @@ impl<'a> Run<'a> {
         run.adam.first = stored.layout(layout, MOMENTS[0], count)?;
         run.adam.second = stored.layout(layout, MOMENTS[1], count)?;
         run.centre = stored.values(CENTRE, run.centre.len())?;
-        run.covariance.values = stored.values(COVARIANCE, run.covariance.values.len())?;
+        if settings.equal_from > 0.0 {
+            run.covariance.values = stored.values(COVARIANCE, run.covariance.values.len())?;
+        }
         run.step = stored
             .values(STEP, 1)?
             .first()
@@ -466,11 +468,13 @@ impl<'a> Run<'a> {
             shape: vec![self.centre.len()],
             values: self.centre.clone(),
         });
-        all.push(Tensor {
-            name: COVARIANCE.to_owned(),
-            shape: vec![self.covariance.values.len()],
-            values: self.covariance.values.clone(),
-        });
+        if self.settings.equal_from > 0.0 {
+            all.push(Tensor {
+                name: COVARIANCE.to_owned(),
+                shape: vec![self.covariance.values.len()],
+                values: self.covariance.values.clone(),
+            });
+        }
         all.push(Tensor {
             name: STEP.to_owned(),
             shape: vec![1],

@@ -23,21 +23,15 @@ fn root() -> PathBuf {
 }
 
 fn setup(proofs: &Path) -> WorkerSetup {
+    let engine = CartConfig::demo().unwrap().engine;
     WorkerSetup {
-        executable: env!("CARGO_BIN_EXE_echocart-worker").into(),
-        engine: CartConfig::demo().unwrap().engine,
-        trust: PackageConfig::ANY,
         library: Some(default_library_path(&root())),
-        root: root(),
         proofs: Some(proofs.to_owned()),
-        notes: Vec::new(),
-        nice: None,
-        cpus: Vec::new(),
-        pace: Pace::Real,
         backoff: BackoffRules {
             waits: Waits::Skipped,
             ..BackoffRules::default()
         },
+        ..WorkerSetup::new(env!("CARGO_BIN_EXE_echocart-worker"), engine, root())
     }
 }
 

@@ -2,10 +2,9 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "tests and their helpers")]
 
-use echocart_core::clock::Pace;
 use echocart_core::config::{CartConfig, PackageConfig, Policy};
 use echocart_core::package::Package;
-use echocart_infer::worker::{BackoffRules, WorkerSetup, engine_of};
+use echocart_infer::worker::{WorkerSetup, engine_of};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,19 +39,7 @@ fn setup(first: &str, root: PathBuf) -> WorkerSetup {
     engine.policy = Policy::Degrade;
     engine.providers = vec![first.to_owned(), "CPU".to_owned()];
     engine.meanwhile = Some("CPU".to_owned());
-    WorkerSetup {
-        executable: env!("CARGO_BIN_EXE_echocart-worker").into(),
-        engine,
-        trust: PackageConfig::ANY,
-        library: None,
-        root,
-        proofs: None,
-        notes: Vec::new(),
-        nice: None,
-        cpus: Vec::new(),
-        backoff: BackoffRules::default(),
-        pace: Pace::Real,
-    }
+    WorkerSetup::new(env!("CARGO_BIN_EXE_echocart-worker"), engine, root)
 }
 
 fn clip(package: &Package, seed: f32) -> Vec<Arc<Vec<f32>>> {

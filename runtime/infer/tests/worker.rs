@@ -29,21 +29,16 @@ fn package() -> Option<Package> {
 
 fn setup() -> WorkerSetup {
     let config = CartConfig::demo().unwrap();
+    let worker = env!("CARGO_BIN_EXE_echocart-worker");
     WorkerSetup {
-        executable: env!("CARGO_BIN_EXE_echocart-worker").into(),
-        engine: config.engine,
-        trust: PackageConfig::ANY,
         library: Some(default_library_path(&root())),
-        root: root(),
-        proofs: None,
         notes: vec!["a note".to_owned()],
         nice: Some(5),
-        cpus: Vec::new(),
-        pace: Pace::Real,
         backoff: BackoffRules {
             first_wait: Duration::from_millis(1),
             ..BackoffRules::default()
         },
+        ..WorkerSetup::new(worker, config.engine, root())
     }
 }
 

@@ -18,7 +18,7 @@ use crate::supervised::{Labelled, Supervised};
 use crate::{TrainError, parallel, progress, render, whiten};
 
 /// Passes over the labels.
-const EPOCHS: usize = 80;
+const EPOCHS: usize = 60;
 const BATCH: usize = 15;
 const RATE: f32 = 7e-4;
 const DECAY: f32 = 0.05;

@@ -275,8 +275,7 @@ fn gone(desk: &Desk, mut child: Child, why: String) -> End {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::worker::BackoffRules;
-    use echocart_core::config::{CartConfig, EngineConfig, PackageConfig, Policy};
+    use echocart_core::config::{CartConfig, EngineConfig, Policy};
     use std::path::PathBuf;
 
     fn line(providers: &[&str]) -> Line {
@@ -286,17 +285,8 @@ mod tests {
             ..CartConfig::demo().unwrap().engine
         };
         let setup = WorkerSetup {
-            executable: PathBuf::new(),
-            engine,
-            trust: PackageConfig::ANY,
-            library: None,
-            root: PathBuf::new(),
-            proofs: None,
             notes: vec!["asked so".to_owned()],
-            nice: None,
-            cpus: Vec::new(),
-            backoff: BackoffRules::default(),
-            pace: clock::Pace::Real,
+            ..WorkerSetup::new("", engine, PathBuf::new())
         };
         Line {
             openings: Opening::line(&setup, "/nowhere".as_ref(), "p@0").unwrap(),

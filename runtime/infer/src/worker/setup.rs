@@ -42,6 +42,25 @@ pub struct WorkerSetup {
     pub pace: clock::Pace,
 }
 
+impl WorkerSetup {
+    /// Any package, the libraries below `root`, nothing kept, nothing lowered, in real time.
+    pub fn new(executable: impl Into<PathBuf>, engine: EngineConfig, root: PathBuf) -> Self {
+        Self {
+            executable: executable.into(),
+            engine,
+            trust: PackageConfig::ANY,
+            library: None,
+            root,
+            proofs: None,
+            notes: Vec::new(),
+            nice: None,
+            cpus: Vec::new(),
+            backoff: BackoffRules::default(),
+            pace: clock::Pace::Real,
+        }
+    }
+}
+
 /// Why there is no engine in a worker.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -132,19 +132,8 @@ fn engine(dir: &Path, worker: &str, package: &Package) -> WorkerEngine {
     );
     std::fs::write(&script, text).unwrap();
     std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let setup = WorkerSetup {
-        executable: script,
-        engine: CartConfig::demo().unwrap().engine,
-        trust: PackageConfig::ANY,
-        library: None,
-        root: PathBuf::new(),
-        proofs: None,
-        notes: Vec::new(),
-        nice: None,
-        cpus: Vec::new(),
-        backoff: BackoffRules::default(),
-        pace: Pace::Real,
-    };
+    let config = CartConfig::demo().unwrap();
+    let setup = WorkerSetup::new(script, config.engine, PathBuf::new());
     WorkerEngine::open(setup, package, &mut |_| {}).unwrap()
 }
 
