@@ -18,9 +18,9 @@ fn shipped() -> bool {
     there
 }
 
-/// Statuses of view and EF over a whole run.
+/// The estimates of a whole run.
 #[expect(clippy::unwrap_used, reason = "a test helper")]
-fn statuses(source: &str) -> BTreeSet<String> {
+fn estimates(source: &str) -> Vec<Value> {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("events.jsonl");
     let mut command = echocart().unwrap();
@@ -30,9 +30,14 @@ fn statuses(source: &str) -> BTreeSet<String> {
         .arg(fetched("packages/demo").unwrap());
     let output = command.arg("--events").arg(&file).output().unwrap();
     assert!(output.status.success(), "{}", text(&output));
-    let events = events(&file).unwrap();
-    let estimates = events.iter().filter(|event| event["type"] == "estimate");
-    let outputs = estimates.flat_map(|event| [&event["view"], &event["lvef"]]);
+    let all = events(&file).unwrap().into_iter();
+    all.filter(|event| event["type"] == "estimate").collect()
+}
+
+/// Statuses of view and EF over a whole run.
+fn statuses(source: &str) -> BTreeSet<String> {
+    let estimates = estimates(source);
+    let outputs = estimates.iter().flat_map(|e| [&e["view"], &e["lvef"]]);
     let words = outputs.filter_map(|output| output["status"].as_str());
     words.map(str::to_owned).collect()
 }
@@ -115,4 +120,39 @@ fn a_labelled_simulated_heart_has_values_too() {
         !outputs.is_empty() && !outputs.contains_key("DEMONSTRATION"),
         "{outputs:?}"
     );
+}
+
+#[test]
+fn the_ef_follows_a_heart_that_weakens() {
+    if !shipped() {
+        return;
+    }
+    let source = "phantom:view=A4C,ef=60,to_ef=25,ef_at=10,fps=24,seconds=24,seed=11";
+    let shown: Vec<f64> = estimates(source)
+        .iter()
+        .filter_map(|estimate| estimate["lvef"]["value"]["percent"].as_f64())
+        .collect();
+    assert!(shown.len() > 20, "{shown:?}");
+    let (before, after) = (shown[2], shown[shown.len() - 1]);
+    assert!((before - 60.0).abs() < 12.0, "{shown:?}");
+    assert!((after - 25.0).abs() < 12.0, "{shown:?}");
+}
+
+#[test]
+fn a_probe_that_turns_away_changes_the_label_and_takes_the_ef() {
+    if !shipped() {
+        return;
+    }
+    let source = "phantom:view=A4C,ef=55,to_rotation=60,move_at=8,fps=24,seconds=22,seed=12";
+    let all = estimates(source);
+    let label = |estimate: &Value| {
+        estimate["view"]["value"]["label"]
+            .as_str()
+            .map(str::to_owned)
+    };
+    let [first, last] = [&all[4], &all[all.len() - 1]];
+    assert_eq!(label(first).as_deref(), Some("A4C"), "{first}");
+    assert!(first["lvef"]["value"]["percent"].is_number(), "{first}");
+    assert_eq!(label(last).as_deref(), Some("A2C"), "{last}");
+    assert_eq!(last["lvef"]["reason"], "WRONG_VIEW", "{last}");
 }
