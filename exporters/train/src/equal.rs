@@ -23,10 +23,10 @@ impl Covariance {
         }
     }
 
-    /// Takes features in with a share; without any before, as they are.
+    /// Takes [`moments`] of `count` features in with a share; without any before, as they are.
     ///
     /// # Shapes
-    /// - `rows`: `[n, dim]`.
+    /// - `sums`: `[dim, dim]`.
     pub fn take(&mut self, sums: &[f32], count: f32) {
         let pull = if self.values.iter().all(|x| *x == 0.0) {
             1.0
@@ -115,8 +115,8 @@ mod tests {
             .collect();
         let mut sums = vec![0.0; dim * dim];
         moments(&equal, dim, &mut sums);
-        for at in 0..dim * dim {
-            let found = sums[at] / count as f32;
+        for (at, sum) in sums.iter().enumerate() {
+            let found = sum / count as f32;
             let expected = if at % (dim + 1) == 0 && at / dim < 5 {
                 1.0
             } else {
