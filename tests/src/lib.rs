@@ -63,6 +63,23 @@ pub fn demo_config(dir: &Path) -> std::io::Result<String> {
         .replace("\".echocart/exam\"", &folder))
 }
 
+/// The generated package in a new folder, without the files that begin with `without`; nothing is
+/// left out where it is empty.
+///
+/// # Errors
+/// The operating system's.
+pub fn generated_at(to: &Path, without: &str) -> std::io::Result<()> {
+    std::fs::create_dir(to)?;
+    for file in std::fs::read_dir(fetched("packages/generated")?)? {
+        let file = file?;
+        let name = file.file_name();
+        if without.is_empty() || !name.to_string_lossy().starts_with(without) {
+            std::fs::copy(file.path(), to.join(name))?;
+        }
+    }
+    Ok(())
+}
+
 /// Below `.echocart`, where `cargo xtask setup` and `demo` put what they fetch and make.
 ///
 /// # Errors

@@ -2,8 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "test helpers")]
 
-use echocart_tests::{echocart, events, fetched, text};
+use echocart_tests::{echocart, events, fetched, generated_at, text};
 use serde_json::Value;
+use std::fs;
 use std::process::Output;
 
 fn bench(words: &[&str]) -> Output {
@@ -146,4 +147,42 @@ fn fewer_tokens_in_the_live_path_are_forced_by_a_bench_alone_and_then_said_in_ev
     assert!(!kept.is_empty() && kept.iter().all(|e| e["raw"].is_object()));
     let inferred = |all: &[Value]| all.iter().filter(|e| e["raw"].is_object()).count();
     assert_eq!(inferred(&forced), inferred(&ordinary));
+}
+
+#[test]
+fn every_move_of_the_probe_ends_with_the_label_or_is_counted_as_missed() {
+    let mut command = echocart().unwrap();
+    command.args(["bench", "reaction", "--moves", "2", "--json", "--package"]);
+    command.arg(fetched("packages/demo").unwrap());
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let count = |row: &str| found[row]["count"].as_u64().unwrap();
+    assert!(count("label_right") > 0, "{found}");
+    assert_eq!(count("label_right") + found["missed"].as_u64().unwrap(), 2);
+    assert_eq!(count("label_right_from_half_a_clip"), count("label_right"));
+    assert!(count("ef_gone") <= 2, "{found}");
+    assert!(found["package"].as_str().unwrap().contains("simulated"));
+}
+
+#[test]
+fn a_package_that_cannot_name_the_views_of_the_reaction_bench_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let package = dir.path().join("package");
+    generated_at(&package, "").unwrap();
+    let manifest = package.join("package.toml");
+    let text_of = fs::read_to_string(&manifest).unwrap();
+    let other = text_of
+        .replace("\"PLAX\",", "\"PLAY\",")
+        .replace("PLAX = \"PLAX\"", "PLAY = \"PLAX\"");
+    assert_ne!(other, text_of);
+    fs::write(&manifest, other).unwrap();
+    let mut command = echocart().unwrap();
+    command
+        .args(["bench", "reaction", "--package"])
+        .arg(&package);
+    let output = command.output().unwrap();
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("the label PLAX"), "{said}");
 }

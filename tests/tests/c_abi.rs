@@ -7,7 +7,7 @@ use echocart_core::config::DEMO_TOML;
 use echocart_core::dump::DumpWriter;
 use echocart_core::frame::{FrameMeta, PixelFormat};
 use echocart_core::hash::sha256_hex;
-use echocart_tests::{build_dir, echocart, events, fetched, root, text};
+use echocart_tests::{build_dir, echocart, events, fetched, generated_at, root, text};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
@@ -339,11 +339,7 @@ fn contract_folder(dir: &Path) {
 
     let package = |name: &str| {
         let to = dir.join(name);
-        fs::create_dir(&to).unwrap();
-        for file in fs::read_dir(fetched("packages/generated").unwrap()).unwrap() {
-            let file = file.unwrap();
-            fs::copy(file.path(), to.join(file.file_name())).unwrap();
-        }
+        generated_at(&to, "").unwrap();
         to
     };
     let manifest = |package: &Path, from: &str, to: &str| {

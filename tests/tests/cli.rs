@@ -2,7 +2,9 @@
 
 use echocart_core::hash::sha256_file;
 use echocart_core::manifest::{FileEntry, Manifest};
-use echocart_tests::{build_dir, demo_config, echocart, events, fetched, root, shared, text};
+use echocart_tests::{
+    build_dir, demo_config, echocart, events, fetched, generated_at, root, shared, text,
+};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -32,11 +34,7 @@ fn refused(args: &[&str], code: i32, words: &[&str]) {
 #[expect(clippy::unwrap_used, reason = "a test helper")]
 fn package_copy(to: &Path) -> PathBuf {
     let package = to.join("package");
-    fs::create_dir(&package).unwrap();
-    for entry in fs::read_dir(fetched(PACKAGE).unwrap()).unwrap() {
-        let from = entry.unwrap().path();
-        fs::copy(&from, package.join(from.file_name().unwrap())).unwrap();
-    }
+    generated_at(&package, "").unwrap();
     package
 }
 

@@ -1,18 +1,15 @@
 //! Two simulated hearts, one exam after the other: the second one's estimates are those it has alone.
 #![expect(clippy::unwrap_used, reason = "tests and their helpers")]
 
+mod played;
+
 use echocart_capture::{OpenOptions, open};
-use echocart_core::clock::Pace;
 use echocart_core::config::CartConfig;
 use echocart_core::events::{Estimate, Event, Raw};
 use echocart_core::frame::{ExamToken, FrameMeta};
-use echocart_core::kept::Kept;
 use echocart_core::package::Package;
-use echocart_core::ring::Pushed;
-use echocart_core::session::{Session, SessionSetup};
-use echocart_infer::{Libraries, open_configured};
 use echocart_tests::fetched;
-use std::time::Duration;
+use played::play;
 
 const FPS: i64 = 24;
 const A: ExamToken = ExamToken([0xA; 16]);
@@ -32,43 +29,24 @@ fn heart(seed: u32, ef: u32, exam: ExamToken) -> Frames {
     frames
 }
 
-/// The frames one after the other, as one stream.
-fn play(package: &Package, frames: &[(FrameMeta, Vec<u8>)]) -> Vec<Estimate> {
-    let config = CartConfig::demo().unwrap();
-    let library = fetched("lib/onnxruntime-1.28.0/libonnxruntime.so.1.28.0").unwrap();
-    let engine = open_configured(&config.engine, Libraries::File(&library), package).unwrap();
-    let (mut session, mut producer, events) = Session::start(SessionSetup {
-        manifest: package.manifest.clone(),
-        package: package.name(),
-        signed: package.signed,
-        config,
-        engine: Box::new(engine),
-        pace: Pace::Max,
-        kept: Kept::AsAllowed,
-    })
-    .unwrap();
-    let mut seen = Vec::new();
-    for (at, (meta, pixels)) in (0i64..).zip(frames) {
+/// The estimates of the frames one after the other, as one stream.
+fn estimates(package: &Package, frames: &[(FrameMeta, Vec<u8>)]) -> Vec<Estimate> {
+    let frames = (0i64..).zip(frames).map(|(at, (meta, pixels))| {
         let capture_nanos = at * 1_000_000_000 / FPS;
         let meta = FrameMeta {
             capture_nanos,
             ..*meta
         };
-        let mut push = || producer.offer(meta, |to| to.clone_from(pixels)).unwrap();
-        while push() == Pushed::RingFull {
-            seen.extend(events.try_iter());
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    }
-    drop(producer);
-    assert!(session.wait_finished(Duration::from_secs(120)));
-    session.stop();
-    seen.extend(events.try_iter());
+        (meta, pixels.clone())
+    });
     let estimate = |event| match event {
         Event::Estimate(estimate) => Some(*estimate),
         _ => None,
     };
-    seen.into_iter().filter_map(estimate).collect()
+    play(package, frames)
+        .into_iter()
+        .filter_map(estimate)
+        .collect()
 }
 
 /// What the heads gave for the clips of an exam.
@@ -88,18 +66,18 @@ fn a_heart_that_fails_after_a_healthy_one_is_judged_as_if_it_had_been_alone() {
     let package = fetched("packages/demo").unwrap();
     let package = Package::open(&package, &CartConfig::demo().unwrap().package).unwrap();
     let (healthy, failing) = (heart(3, 65, A), heart(4, 25, B));
-    let alone = raw(&play(&package, &failing), B);
+    let alone = raw(&estimates(&package, &failing), B);
     assert!(alone.len() > 8, "{}", alone.len());
     for switch in [1, 7, 24, 46, 47, 48, 71, healthy.len()] {
         let both: Frames = [&healthy[..switch], &failing[..]].concat();
-        let estimates = play(&package, &both);
-        for estimate in &estimates {
+        let found = estimates(&package, &both);
+        for estimate in &found {
             let outputs = [&estimate.view.evidence, &estimate.lvef.evidence];
             let parts = outputs.iter().flat_map(|evidence| &evidence.segments);
             let mut tokens: Vec<_> = parts.map(|part| part.exam.token.0).collect();
             tokens.dedup();
             assert!(tokens.len() <= 1, "an estimate of two exams after {switch}");
         }
-        assert_eq!(raw(&estimates, B), alone, "switched after {switch} frames");
+        assert_eq!(raw(&found, B), alone, "switched after {switch} frames");
     }
 }

@@ -1,22 +1,19 @@
 //! One scenario through Rust and through C: the same events, field by field and bit by bit.
 #![expect(clippy::unwrap_used, reason = "tests and their helpers")]
 
-use echocart_core::clock::Pace;
+mod played;
+
 use echocart_core::config::CartConfig;
 use echocart_core::events::{Counters, Estimate, Event, Output, Segment, StateKind, Status};
 use echocart_core::frame::{ExamToken, FrameMeta, HostMeta, PixelFormat};
-use echocart_core::kept::Kept;
 use echocart_core::package::Package;
-use echocart_core::ring::Pushed;
-use echocart_core::session::{Session, SessionSetup};
-use echocart_infer::{Libraries, open_configured};
 use echocart_tests::{fetched, root, text};
+use played::play;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 const FRAMES: u64 = 260;
 const FRAME_NANOS: i64 = 40_000_000;
@@ -182,41 +179,14 @@ fn frame(number: u64) -> (FrameMeta, Vec<u8>) {
     (meta, pixels.collect())
 }
 
-fn through_rust(package: &Path, library: &Path) -> (Vec<String>, Vec<Event>) {
-    let config = CartConfig::demo().unwrap();
-    let package = Package::open(package, &config.package).unwrap();
-    let engine = open_configured(&config.engine, Libraries::File(library), &package).unwrap();
+fn through_rust(package: &Path) -> (Vec<String>, Vec<Event>) {
+    let package = Package::open(package, &CartConfig::demo().unwrap().package).unwrap();
     let writer = Writer {
         numbers: numbers(),
         labels: package.manifest.view_labels().to_vec(),
     };
-    let (mut session, mut producer, events) = Session::start(SessionSetup {
-        manifest: package.manifest.clone(),
-        package: package.name(),
-        signed: package.signed,
-        config,
-        engine: Box::new(engine),
-        pace: Pace::Max,
-        kept: Kept::AsAllowed,
-    })
-    .unwrap();
-    let mut seen = Vec::new();
-    for number in (0..FRAMES).filter(|n| !(130..=140).contains(n)) {
-        let (meta, pixels) = frame(number);
-        let mut push = || {
-            producer
-                .offer(meta, |buffer| *buffer = pixels.clone())
-                .unwrap()
-        };
-        while push() == Pushed::RingFull {
-            seen.extend(events.try_iter());
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    }
-    drop(producer);
-    assert!(session.wait_finished(Duration::from_secs(60)));
-    session.stop();
-    seen.extend(events.try_iter());
+    let numbers = (0..FRAMES).filter(|n| !(130..=140).contains(n));
+    let seen = play(&package, numbers.map(frame));
     (seen.iter().map(|event| writer.line(event)).collect(), seen)
 }
 
@@ -254,7 +224,7 @@ fn through_c(package: &Path, library: &Path) -> Vec<String> {
 fn rust_and_c_get_the_same_events() {
     let package = fetched("packages/generated").unwrap();
     let library = fetched("lib/onnxruntime-1.28.0/libonnxruntime.so.1.28.0").unwrap();
-    let (rust, events) = through_rust(&package, &library);
+    let (rust, events) = through_rust(&package);
     let c = through_c(&package, &library);
     for (at, (rust, c)) in rust.iter().zip(&c).enumerate() {
         assert_eq!(rust, c, "result {at}");

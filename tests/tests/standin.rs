@@ -7,17 +7,6 @@ use std::fs;
 
 const CINE: &str = "data/color3d_jpeg_baseline.dcm";
 
-/// False in a checkout without the stand-in's weights, whose demo has generated ones.
-fn shipped() -> bool {
-    let there = root()
-        .join("exporters/train/standin/encoder.safetensors")
-        .is_file();
-    if !there {
-        println!("skipped: no weights in exporters/train/standin");
-    }
-    there
-}
-
 /// The estimates of a whole run.
 #[expect(clippy::unwrap_used, reason = "a test helper")]
 fn estimates(source: &str) -> Vec<Value> {
@@ -44,9 +33,6 @@ fn statuses(source: &str) -> BTreeSet<String> {
 
 #[test]
 fn a_simulated_heart_is_no_demonstration_and_a_real_one_nothing_else() {
-    if !shipped() {
-        return;
-    }
     let heart = "phantom:view=A4C,ef=55,fps=20,seconds=6";
     for source in [heart.to_owned(), format!("fault:0s.. lose 3%|{heart}")] {
         let found = statuses(&source);
@@ -62,9 +48,6 @@ fn a_simulated_heart_is_no_demonstration_and_a_real_one_nothing_else() {
 
 #[test]
 fn the_card_says_first_what_it_was_trained_on() {
-    if !shipped() {
-        return;
-    }
     let manifest = fs::read_to_string(fetched("packages/demo/package.toml").unwrap()).unwrap();
     let title = manifest.lines().find(|line| line.starts_with("title = "));
     let title = title.unwrap();
@@ -75,9 +58,6 @@ fn the_card_says_first_what_it_was_trained_on() {
 
 #[test]
 fn the_report_has_what_was_promised() {
-    if !shipped() {
-        return;
-    }
     let path = root().join("exporters/train/standin/report.json");
     let report: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
     for key in [
@@ -98,9 +78,6 @@ fn the_report_has_what_was_promised() {
 
 #[test]
 fn a_labelled_simulated_heart_has_values_too() {
-    if !shipped() {
-        return;
-    }
     let dir = tempfile::tempdir().unwrap();
     let labels = dir.path().join("labels.csv");
     let heart = "\"phantom:view=A4C,ef=55,fps=16,seconds=3\",A4C,55,heart 1";
@@ -124,9 +101,6 @@ fn a_labelled_simulated_heart_has_values_too() {
 
 #[test]
 fn the_ef_follows_a_heart_that_weakens() {
-    if !shipped() {
-        return;
-    }
     let source = "phantom:view=A4C,ef=60,to_ef=25,ef_at=10,fps=24,seconds=24,seed=11";
     let shown: Vec<f64> = estimates(source)
         .iter()
@@ -140,9 +114,6 @@ fn the_ef_follows_a_heart_that_weakens() {
 
 #[test]
 fn a_probe_that_turns_away_changes_the_label_and_takes_the_ef() {
-    if !shipped() {
-        return;
-    }
     let source = "phantom:view=A4C,ef=55,to_rotation=60,move_at=8,fps=24,seconds=22,seed=12";
     let all = estimates(source);
     let label = |estimate: &Value| {

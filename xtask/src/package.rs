@@ -15,16 +15,12 @@ const MANIFEST: &str = "package.toml";
 pub const STANDIN: &str = "configs/models/standin.toml";
 const GENERATED: &str = "configs/models/demo.toml";
 
-/// Makes the demo package: the stand-in, trained on simulated hearts; generated weights in a
-/// checkout without its weights.
+/// Makes the demo package: the stand-in, trained on simulated hearts.
 ///
 /// # Errors
 /// When the export fails.
 pub fn make(layout: &Layout) -> Result<()> {
     let weights = layout.standin();
-    if !weights.join("encoder.safetensors").is_file() {
-        return generated(layout, &layout.demo_package());
-    }
     let (calibration, card) = (weights.join("calibration.toml"), weights.join("card.txt"));
     let mut arguments = standin(&weights);
     let mut sources = ["encoder", "view", "lvef"]
@@ -51,13 +47,10 @@ pub fn make(layout: &Layout) -> Result<()> {
 /// # Errors
 /// When the export fails.
 pub fn make_generated(layout: &Layout) -> Result<()> {
-    generated(layout, &layout.generated_package())
-}
-
-fn generated(layout: &Layout, package: &Path) -> Result<()> {
     let arguments = ["--generated-weights".into(), "demo".into()];
     let about = "a package of generated weights (untrained)";
-    export(layout, package, (GENERATED, about), &arguments, Vec::new())
+    let package = layout.generated_package();
+    export(layout, &package, (GENERATED, about), &arguments, Vec::new())
 }
 
 /// What `echocart export` is told of the stand-in's weights.

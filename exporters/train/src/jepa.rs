@@ -50,7 +50,7 @@ pub struct Example<F> {
 pub struct Means<F> {
     sums: Vec<F>,
     counts: Vec<F>,
-    /// `[dim, dim]`, sums of the products of features, each less what is usual at its place.
+    /// `[dim, dim]`, sums of the products of features, each less what is usual at its place; none without an equaliser.
     pub moments: Vec<F>,
     /// How many features those are of.
     pub count: F,
@@ -63,8 +63,8 @@ pub struct Against<'a, F> {
     pub teacher: &'a [F],
     /// `[tokens, dim]`, what is taken from the teacher's features before they are normalised.
     pub centre: &'a [F],
-    /// `[dim, dim]`, what they are multiplied with after that; nothing where it is empty.
-    pub equaliser: &'a [F],
+    /// `[dim, dim]`, what they are multiplied with after that.
+    pub equaliser: Option<&'a [F]>,
 }
 
 impl<F: Real> Means<F> {
@@ -170,12 +170,11 @@ impl<F: Real> Jepa<F> {
                 *count += F::one();
             }
         }
-        moments(&features, dim, &mut means.moments);
-        means.count += F::of(tokens.places.len() as f64);
-        if !against.equaliser.is_empty() {
-            let unequal = features.clone();
-            let rows = tokens.places.len();
-            let by = view(against.equaliser, dim, dim);
+        if let Some(equaliser) = against.equaliser {
+            let (unequal, rows) = (features.clone(), tokens.places.len());
+            moments(&unequal, dim, &mut means.moments);
+            means.count += F::of(rows as f64);
+            let by = view(equaliser, dim, dim);
             let to = view_mut(&mut features, rows, dim);
             product(view(&unequal, rows, dim), by.t(), to, false);
         }
@@ -254,5 +253,56 @@ pub fn window(grid: [usize; 3], tubelets: usize, random: &mut Random) -> Range<u
 pub fn follow(teacher: &mut [f32], student: &[f32], momentum: f32) {
     for (slow, &fast) in teacher.iter_mut().zip(student) {
         *slow += (1.0 - momentum) * (fast - *slow);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_row_of_the_equaliser_makes_one_channel_of_the_target() {
+        let size = Size {
+            side_px: 32,
+            dim: 8,
+            depth: 1,
+            heads: 2,
+        };
+        let predictor = PredictorSize {
+            dim: 8,
+            depth: 1,
+            heads: 2,
+        };
+        let jepa: Jepa<f64> = Jepa::new(size, predictor);
+        let teacher: Vec<f64> = jepa.layout.draw(4);
+        let centre: Vec<f64> = (0..size.tokens() * 8)
+            .map(|at| 0.1 * (at as f64).sin())
+            .collect();
+        let patches = (0..size.tokens() * vit::PATCH).map(|at| (at as f64).cos());
+        let clip = [Example {
+            patches: patches.collect(),
+            masks: Vec::new(),
+            window: 4..size.tokens(),
+        }];
+        // Channel c of the target comes from channel c + 3.
+        let mut turned = vec![0.0; 64];
+        (0..8).for_each(|to| turned[8 * to + (to + 3) % 8] = 1.0);
+        let targets = |equaliser| {
+            let against = Against {
+                teacher: &teacher[..jepa.encoder_len],
+                centre: &centre,
+                equaliser,
+            };
+            let mut means = Means::new(centre.len(), 8);
+            let found = jepa.targets(against, &clip, &mut means);
+            (found.concat(), means)
+        };
+        let ((plain, without), (found, with)) = (targets(None), targets(Some(&turned[..])));
+        for (at, value) in found.iter().enumerate() {
+            let expected = plain[at / 8 * 8 + (at % 8 + 3) % 8];
+            assert!((value - expected).abs() < 1e-12, "{at}");
+        }
+        assert_eq!((without.count, with.count), (0.0, 28.0));
+        assert!(without.moments.iter().all(|x| *x == 0.0) && with.moments[0] > 0.0);
     }
 }

@@ -123,12 +123,6 @@ struct PretrainArgs {
     /// Keeps the student as the encoder instead of the teacher.
     #[arg(long)]
     keep_student: bool,
-    /// Labels of a supervised training; all without it.
-    #[arg(long)]
-    labels: Option<usize>,
-    /// Which draw of labels.
-    #[arg(long, default_value_t = 0)]
-    draw: u64,
     /// Steps between two lines of the log, each with a checkpoint.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     every: u32,
@@ -157,8 +151,6 @@ impl PretrainArgs {
                 heads: predictor(2),
             },
             probe_heads: 2,
-            labels: self.labels,
-            draw: self.draw,
             steps: self.steps,
             batch: self.batch,
             rate: self.rate,
@@ -226,7 +218,8 @@ struct EvaluateArgs {
         default_value = "configs/models/standin.toml"
     )]
     recipe: PathBuf,
-    /// Folder with encoder, view and lvef (.safetensors); `random` and `supervised` below it, if there.
+    /// Folder with settings.json and encoder, view and lvef (.safetensors); `pretrained`, `supervised` and `random` below
+    /// it, if there.
     #[arg(long, value_name = "DIR", default_value = "exporters/train/standin")]
     weights: PathBuf,
     /// Folder of the cache; what it lacks is rendered.

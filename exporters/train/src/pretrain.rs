@@ -50,10 +50,6 @@ pub struct Settings {
     pub predictor: PredictorSize,
     /// Attention heads of the probes of a supervised training.
     pub probe_heads: usize,
-    /// Labels of a supervised training, the first ones of order `draw`; without them all.
-    pub labels: Option<usize>,
-    /// Order in which labels are taken.
-    pub draw: u64,
     /// Steps in all.
     pub steps: usize,
     /// Clips a step.
@@ -114,7 +110,8 @@ struct Run<'a> {
     adam: AdamW,
     /// Mean features of the teacher at every place.
     centre: Vec<f32>,
-    covariance: Covariance,
+    /// Of the teacher's features, where directions are made equal.
+    covariance: Option<Covariance>,
     step: usize,
 }
 
@@ -185,6 +182,10 @@ fn check(settings: &Settings, clips: &Clips) -> Result<(), TrainError> {
             ));
         }
     }
+    if !settings.equal_from.is_finite() || settings.equal_from < 0.0 {
+        let found = settings.equal_from;
+        return Err(TrainError::setting("equal-from", "0 or more", found));
+    }
     let pool = pool(settings, clips).len();
     if settings.batch == 0 || settings.batch > pool {
         let expected = format!("1 to {pool} clips");
@@ -198,17 +199,9 @@ fn pool(settings: &Settings, clips: &Clips) -> Vec<usize> {
     if settings.objective == Objective::Jepa {
         return (0..clips.len()).collect();
     }
-    let labelled: Vec<usize> = (0..clips.len())
+    (0..clips.len())
         .filter(|clip| probing::class(&clips.labels[*clip]).is_some())
-        .collect();
-    match settings.labels {
-        None => labelled,
-        Some(most) => probing::drawn(labelled.len(), settings.draw)
-            .iter()
-            .take(most)
-            .map(|at| labelled[*at])
-            .collect(),
-    }
+        .collect()
 }
 
 /// The patch embedding keeps what it starts with. The pixels of a tubelet are alike, so that one step of Adam, which
@@ -267,7 +260,7 @@ impl<'a> Run<'a> {
             encoder_len,
             student,
             centre: vec![0.0; settings.encoder.tokens() * settings.encoder.dim],
-            covariance: Covariance::new(settings.encoder.dim),
+            covariance: (settings.equal_from > 0.0).then(|| Covariance::new(settings.encoder.dim)),
             step: 0,
         };
         let settings_path = folder.join("settings.json");
@@ -295,8 +288,8 @@ impl<'a> Run<'a> {
         run.adam.first = stored.layout(layout, MOMENTS[0], count)?;
         run.adam.second = stored.layout(layout, MOMENTS[1], count)?;
         run.centre = stored.values(CENTRE, run.centre.len())?;
-        if settings.equal_from > 0.0 {
-            run.covariance.values = stored.values(COVARIANCE, run.covariance.values.len())?;
+        if let Some(covariance) = &mut run.covariance {
+            covariance.values = stored.values(COVARIANCE, covariance.values.len())?;
         }
         run.step = stored
             .values(STEP, 1)?
@@ -317,15 +310,18 @@ impl<'a> Run<'a> {
                 *mean += value / features.len() as f32;
             }
         }
+        let Some(covariance) = &mut self.covariance else {
+            return;
+        };
         let mut sums = vec![0.0; dim * dim];
-        for mut clip in features.clone() {
+        let tokens = features.len() * self.settings.encoder.tokens();
+        for mut clip in features {
             for (value, mean) in clip.iter_mut().zip(&self.centre) {
                 *value -= mean;
             }
             moments(&clip, dim, &mut sums);
         }
-        let tokens = features.len() * self.settings.encoder.tokens();
-        self.covariance.take(&sums, tokens as f32);
+        covariance.take(&sums, tokens as f32);
     }
 
     fn rate(&self) -> f32 {
@@ -406,18 +402,18 @@ impl<'a> Run<'a> {
                         window: window(size.grid(), tubelets, random),
                     })
                     .collect();
-                let equaliser = match self.settings.equal_from {
-                    0.0 => Vec::new(),
-                    floor => self.covariance.equaliser(floor),
-                };
+                let covariance = self.covariance.as_ref();
+                let equaliser = covariance.map(|all| all.equaliser(self.settings.equal_from));
                 let against = Against {
                     teacher: &self.teacher,
                     centre: &self.centre,
-                    equaliser: &equaliser,
+                    equaliser: equaliser.as_deref(),
                 };
                 let (loss, grads, means) = jepa.batch(&self.student, against, &examples, threads);
                 means.pull(&mut self.centre, PULL);
-                self.covariance.take(&means.moments, means.count);
+                if let Some(covariance) = &mut self.covariance {
+                    covariance.take(&means.moments, means.count);
+                }
                 (loss, grads)
             }
             Network::Supervised(supervised) => {
@@ -468,11 +464,11 @@ impl<'a> Run<'a> {
             shape: vec![self.centre.len()],
             values: self.centre.clone(),
         });
-        if self.settings.equal_from > 0.0 {
+        if let Some(covariance) = &self.covariance {
             all.push(Tensor {
                 name: COVARIANCE.to_owned(),
-                shape: vec![self.covariance.values.len()],
-                values: self.covariance.values.clone(),
+                shape: vec![covariance.values.len()],
+                values: covariance.values.clone(),
             });
         }
         all.push(Tensor {

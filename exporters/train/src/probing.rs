@@ -144,8 +144,9 @@ pub fn probe(
         (true, _) => {
             let clips = Clips::open(cache, Split::Train, plan.most)?;
             let weights = start(&layout, &settings, &clips);
-            encoder_file::write(&out.join(encoder_file::NAME), &encoder, &layout, &weights)?;
-            ("random", weights)
+            let path = out.join(encoder_file::NAME);
+            encoder_file::write(&path, &encoder, &layout, &weights)?;
+            ("random", encoder_file::read(&path, &layout, layout.len())?)
         }
         (false, objective) => {
             let path = training.join(encoder_file::NAME);

@@ -51,7 +51,7 @@ fn the_objective_has_the_gradients_of_finite_differences_in_every_tensor() {
     let against = Against {
         teacher: &teacher,
         centre: &centre,
-        equaliser: &equaliser,
+        equaliser: Some(&equaliser),
     };
     let (_, grads, _) = jepa.batch(&params, against, &examples, 2);
     let step = 1e-6;

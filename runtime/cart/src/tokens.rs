@@ -1,13 +1,13 @@
 //! `echocart keep-tokens`: what leaving out the patches outside the imaging area does to a variant.
 
 use crate::exit::{Because, Cause, Failure};
-use crate::export::{Bar, failure, interrupted, print, stop_flag};
-use crate::labelled::{LabelledArgs, Outcome, Played, PlayedClip, leave_interrupted, play_all};
+use crate::export::{interrupted, print, stop_flag};
+use crate::labelled::{
+    LabelledArgs, NewPackage, Outcome, Played, PlayedClip, leave_interrupted, play_all,
+};
 use clap::Args;
 use echocart_core::manifest::{HeadOutput, KeptTokens, LVEF, Manifest};
-use echocart_export::{ExportError, KeptCalibration, check_out_dir, derive};
 use std::fmt::Write;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 const HELP: &str = "\
@@ -28,15 +28,8 @@ to compare, 4 package, 5 ONNX Runtime library, 130 interrupted (nothing is left 
 pub struct KeepTokensArgs {
     #[command(flatten)]
     labelled: LabelledArgs,
-    /// Package folder to write.
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
-    /// Replace a package that is already there.
-    #[arg(long)]
-    replace: bool,
-    /// Also write calibration and this to a file, for `export --calibration` with the same weights.
-    #[arg(long, value_name = "FILE")]
-    keep: Option<PathBuf>,
+    #[command(flatten)]
+    new: NewPackage,
 }
 
 /// Clips compared so far.
@@ -56,23 +49,21 @@ struct Compared {
 /// Measures, writes the package and prints what came out.
 pub fn keep_tokens(args: &KeepTokensArgs) -> Result<ExitCode, Failure> {
     let stop = stop_flag()?;
-    check_out_dir(&args.out, args.replace).map_err(failure)?;
+    args.new.check()?;
     let mut ready = args.labelled.open(&stop)?;
     let variant = ready.player.engine_info().variant;
     let takes = ready.package.manifest.takes_fewer(&variant);
     takes.map_err(|why| Failure::text(Cause::Usage, format!("nothing to measure: {why}")))?;
-    let mut both = Vec::new();
-    for fewer in [false, true] {
+    let mut play = |fewer| {
         ready.player.fewer(fewer);
-        match play_all(&mut ready, &stop, &mut None)? {
-            Some(outcomes) => both.push(outcomes),
-            None => leave_interrupted(),
-        }
-    }
+        play_all(&mut ready, &stop, &mut None)
+    };
+    let (Some(all), Some(fewer)) = (play(false)?, play(true)?) else {
+        leave_interrupted();
+    };
     let points = points(&ready.package.manifest);
     let (mut compared, mut skipped) = (Compared::default(), Vec::new());
-    let [all, fewer] = [&both[0], &both[1]];
-    for (label, pair) in ready.labels.rows.iter().zip(all.iter().zip(fewer)) {
+    for (label, pair) in ready.labels.rows.iter().zip(all.iter().zip(&fewer)) {
         match pair {
             (Outcome::Played(all), Outcome::Played(fewer)) => {
                 compared.recording(label.view, (all, fewer), points);
@@ -92,25 +83,12 @@ pub fn keep_tokens(args: &KeepTokensArgs) -> Result<ExitCode, Failure> {
         );
         return Err(Failure::text(Cause::Usage, text));
     };
-    let mut bar = Bar::new(stop);
-    let made = derive(
-        &ready.package,
-        |manifest| {
-            manifest.kept_tokens.insert(variant.clone(), found);
-        },
-        &args.out,
-        args.replace,
-        &mut |what, done, total| bar.show(what, done, total),
-    );
-    bar.clear();
-    let report = match made {
-        Err(ExportError::Interrupted) => return Ok(interrupted()),
-        made => made.map_err(failure)?,
+    let edit = |manifest: &mut Manifest| {
+        manifest.kept_tokens.insert(variant.clone(), found);
     };
-    if let Some(file) = &args.keep {
-        let kept = KeptCalibration::of(&report.manifest);
-        kept.write(file).map_err(failure)?;
-    }
+    let Some(report) = args.new.write(&ready.package, edit, stop)? else {
+        return Ok(interrupted());
+    };
     let mut text = format!(
         "package: {} ({}), variant {variant}\n",
         report.dir.display(),
@@ -153,7 +131,7 @@ impl Compared {
             self.used += tokens.used as u64;
             self.all += tokens.all as u64;
             let views = [clip, less].map(|clip| most_probable(&clip.record.view));
-            self.same_view += u64::from(views[0] == views[1]);
+            self.same_view += u64::from(views[0].is_some() && views[0] == views[1]);
             if label.is_some() {
                 self.labelled += 1;
                 for (right, view) in self.right.iter_mut().zip(views) {

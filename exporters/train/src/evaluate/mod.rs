@@ -38,7 +38,7 @@ const FEWEST: usize = 18;
 /// Hearts of one seed.
 const HEARTS: u64 = 1_000_000;
 
-/// Folders of encoders to compare with; one of them is made like the shipped one, and is not needed then.
+/// Encoders that are compared: the shipped one is called by its training, the others lie in folders of these names.
 const OTHERS: [&str; 3] = [PRETRAINED, SUPERVISED, RANDOM];
 const PRETRAINED: &str = "pretrained";
 const SUPERVISED: &str = "supervised";

@@ -5,18 +5,17 @@ mod split;
 
 use crate::evaluate::Rules;
 use crate::exit::{Because, Cause, Failure};
-use crate::export::{Bar, failure, interrupted, print, stop_flag};
-use crate::labelled::{LabelledArgs, Outcome, Ready, leave_interrupted, play_all};
+use crate::export::{interrupted, print, stop_flag};
+use crate::labelled::{LabelledArgs, NewPackage, Outcome, Ready, leave_interrupted, play_all};
 use clap::Args;
 use echocart_core::calibration::{COVERAGES, CalibrationError};
-use echocart_core::manifest::{Calibration, Domain};
-use echocart_export::{ExportError, ExportReport, KeptCalibration, check_out_dir, derive};
+use echocart_core::manifest::{Calibration, Domain, Manifest};
+use echocart_export::ExportReport;
 use fit::{Gate, LvefFit, Recording, ViewFit};
 use regex_lite::Regex;
 use split::{Split, patients};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 const HELP: &str = "\
@@ -52,15 +51,8 @@ pub struct CalibrateArgs {
     /// Where the recordings come from, in words, for the calibration's domain.
     #[arg(long, value_name = "TEXT")]
     source: Option<String>,
-    /// Package folder to write.
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
-    /// Replace a package that is already there.
-    #[arg(long)]
-    replace: bool,
-    /// Also write the calibration to this file, for `export --calibration` with the same weights.
-    #[arg(long, value_name = "FILE")]
-    keep: Option<PathBuf>,
+    #[command(flatten)]
+    new: NewPackage,
 }
 
 fn one_group(text: &str) -> Result<Regex, String> {
@@ -89,7 +81,7 @@ fn share(text: &str) -> Result<f64, String> {
 /// Calibrates and prints what came out.
 pub fn calibrate(args: &CalibrateArgs) -> Result<ExitCode, Failure> {
     let stop = stop_flag()?;
-    check_out_dir(&args.out, args.replace).map_err(failure)?;
+    args.new.check()?;
     let mut ready = args.labelled.open(&stop)?;
     let patients = patients(&ready.labels, args.patient_from.as_ref())?;
     let Some(outcomes) = play_all(&mut ready, &stop, &mut None)? else {
@@ -98,27 +90,13 @@ pub fn calibrate(args: &CalibrateArgs) -> Result<ExitCode, Failure> {
     let variant = ready.player.engine_info().variant;
     let fitted = fit_all(args, &ready, &patients, &outcomes)?;
     let Fitted { calibration, .. } = &fitted;
-    let mut bar = Bar::new(stop);
-    let report = derive(
-        &ready.package,
-        |manifest| {
-            let of_variant = calibration.clone();
-            manifest.calibration.insert(variant.clone(), of_variant);
-        },
-        &args.out,
-        args.replace,
-        &mut |what, done, total| bar.show(what, done, total),
-    );
-    bar.clear();
-    let report = match report {
-        Err(ExportError::Interrupted) => return Ok(interrupted()),
-        report => report.map_err(failure)?,
+    let edit = |manifest: &mut Manifest| {
+        let of_variant = calibration.clone();
+        manifest.calibration.insert(variant.clone(), of_variant);
     };
-    if let Some(file) = &args.keep {
-        KeptCalibration::of(&report.manifest)
-            .write(file)
-            .map_err(failure)?;
-    }
+    let Some(report) = args.new.write(&ready.package, edit, stop)? else {
+        return Ok(interrupted());
+    };
     let skipped: Vec<(&str, &str)> = ready
         .labels
         .rows

@@ -12,11 +12,13 @@ pub use player::{Outcome, Played, PlayedClip, Player};
 pub use tensors::{TensorFile, TensorPlace};
 
 use crate::exit::Failure;
-use crate::export::Bar;
+use crate::export::{Bar, failure};
 use crate::run::{config, hint};
 use clap::Args;
 use echocart_core::engine::Engine;
+use echocart_core::manifest::Manifest;
 use echocart_core::package::Package;
+use echocart_export::{ExportError, ExportReport, KeptCalibration, check_out_dir, derive};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -117,6 +119,49 @@ pub fn play_all(
     }
     bar.clear();
     Ok(Some(outcomes))
+}
+
+/// Where a package with what was measured goes.
+#[derive(Debug, Args)]
+pub struct NewPackage {
+    /// Package folder to write.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Replace a package that is already there.
+    #[arg(long)]
+    replace: bool,
+    /// Also write what was measured to this file, for `export --calibration` with the same weights.
+    #[arg(long, value_name = "FILE")]
+    keep: Option<PathBuf>,
+}
+
+impl NewPackage {
+    /// Checks the folder before anything is played.
+    pub fn check(&self) -> Result<(), Failure> {
+        check_out_dir(&self.out, self.replace).map_err(failure)
+    }
+
+    /// Writes the package with another manifest, and what is kept of it. Nothing if it was stopped.
+    pub fn write(
+        &self,
+        package: &Package,
+        edit: impl FnOnce(&mut Manifest),
+        stop: Arc<AtomicBool>,
+    ) -> Result<Option<ExportReport>, Failure> {
+        let mut bar = Bar::new(stop);
+        let progress = &mut |what: &str, done, total| bar.show(what, done, total);
+        let made = derive(package, edit, &self.out, self.replace, progress);
+        bar.clear();
+        let report = match made {
+            Err(ExportError::Interrupted) => return Ok(None),
+            made => made.map_err(failure)?,
+        };
+        if let Some(file) = &self.keep {
+            let kept = KeptCalibration::of(&report.manifest);
+            kept.write(file).map_err(failure)?;
+        }
+        Ok(Some(report))
+    }
 }
 
 /// A status or reason as it is written in events.
