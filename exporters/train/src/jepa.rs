@@ -266,12 +266,12 @@ mod tests {
             side_px: 32,
             dim: 8,
             depth: 1,
-            heads: 2,
+            heads: 1,
         };
         let predictor = PredictorSize {
             dim: 8,
             depth: 1,
-            heads: 2,
+            heads: 1,
         };
         let jepa: Jepa<f64> = Jepa::new(size, predictor);
         let teacher: Vec<f64> = jepa.layout.draw(4);
