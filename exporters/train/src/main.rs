@@ -32,7 +32,7 @@ enum Command {
     Render(RenderArgs),
     /// Trains the encoder on the cache; goes on where an earlier run ended.
     Pretrain(PretrainArgs),
-    /// Trains the same encoder on labels from scratch, to compare with; writes the same files.
+    /// Trains the same encoder on labels, from scratch or --from another training; writes the same files.
     Supervised(PretrainArgs),
     /// Fits the probes on frozen features and says what they reach on new hearts.
     Probe(ProbeArgs),
@@ -75,6 +75,9 @@ struct PretrainArgs {
     /// Folder of the training: settings, checkpoint, encoder, log and plot.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// Folder of a training whose encoder this one starts from. Without it: drawn weights.
+    #[arg(long, value_name = "DIR")]
+    from: Option<PathBuf>,
     /// Clips to train on: the first ones of the split.
     #[arg(long, default_value_t = 6000)]
     clips: usize,
@@ -114,6 +117,9 @@ struct PretrainArgs {
     /// Least part of a frame that a clip is cut from.
     #[arg(long, default_value_t = 0.5)]
     least_area: f32,
+    /// Share of the clips whose image is darkened with depth or by a shadow, from nothing to the levels that `evaluate` tests.
+    #[arg(long, default_value_t = 0.0)]
+    disturbed: f32,
     /// Token width, blocks and attention heads of the predictor.
     #[arg(long, value_delimiter = ',', num_args = 3, default_values_t = [64, 2, 2])]
     predictor: Vec<usize>,
@@ -139,6 +145,7 @@ impl PretrainArgs {
         let predictor = |at: usize| self.predictor.get(at).copied().unwrap_or_default();
         Settings {
             objective,
+            parent: None,
             encoder: Size {
                 side_px: 112,
                 dim: self.dim,
@@ -159,6 +166,7 @@ impl PretrainArgs {
             momentum: [self.momentum, self.last_momentum],
             equal_from: self.equal_from,
             least_area: self.least_area,
+            disturbed: self.disturbed,
             short_steps: self.short_steps,
             keep_student: self.keep_student,
             seed: self.seed,
@@ -389,5 +397,12 @@ fn train(args: &PretrainArgs, objective: Objective, stop: &AtomicBool) -> Result
     let clips = Clips::open(&args.cache, Split::Train, args.clips)?;
     let pace = (args.every as usize, args.threads.into());
     let settings = args.settings(objective);
-    Ok(pretrain(settings, &clips, &args.out, pace, stop)?)
+    let places = (&clips, args.out.as_path());
+    Ok(pretrain(
+        settings,
+        args.from.as_deref(),
+        places,
+        pace,
+        stop,
+    )?)
 }

@@ -46,6 +46,23 @@ impl Disturbance {
         },
     ];
 
+    /// Draws one, with its seed, for `share` of the clips: of either kind alike, from none to the published levels.
+    pub fn draw(share: f32, random: &mut Random) -> Option<(Self, u64)> {
+        if share == 0.0 || random.range(0.0, 1.0) >= share {
+            return None;
+        }
+        let disturbance = match random.range(0.0, 1.0) < 0.5 {
+            true => Self::Depth {
+                k: random.range(0.0, 2.5),
+            },
+            false => Self::Shadow {
+                strength: random.range(0.0, 0.9),
+                sigma: random.range(0.1, 0.3),
+            },
+        };
+        Some((disturbance, random.range(0.0, 1e6) as u64))
+    }
+
     /// In words.
     pub fn words(self) -> String {
         match self {

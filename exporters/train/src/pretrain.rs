@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use echocart_phantom::Random;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::augment::{Crop, cut};
 use crate::cache::Clips;
@@ -20,6 +21,7 @@ use crate::net::params::Layout;
 use crate::net::predictor::PredictorSize;
 use crate::net::vit::{PATCH, Size, Vit, patches};
 use crate::optimiser::{AdamW, rate};
+use crate::perturb::Disturbance;
 use crate::store::{Stored, Tensor, Width, tensors, write};
 use crate::supervised::{Labelled, Objective, Supervised};
 use crate::{TrainError, encoder_file, parallel, plot, probing, progress, render, whiten};
@@ -39,11 +41,13 @@ const MOMENTS: [&str; 2] = ["first.", "second."];
 const WATCHED: (usize, usize) = (96, 8);
 
 /// Everything that determines a training.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// What for.
     pub objective: Objective,
+    /// SHA-256 of the encoder's file that it starts from; drawn weights without it.
+    pub parent: Option<String>,
     /// The encoder.
     pub encoder: Size,
     /// The predictor; idle in a supervised training.
@@ -66,6 +70,8 @@ pub struct Settings {
     pub equal_from: f32,
     /// Least part of a frame that a clip is cut from.
     pub least_area: f32,
+    /// Share of the clips that a disturbance of the image is drawn for.
+    pub disturbed: f32,
     /// Steps of pretraining, the first ones, on half of a clip's time.
     pub short_steps: usize,
     /// Whether the student is kept as the encoder instead of the teacher.
@@ -115,26 +121,32 @@ struct Run<'a> {
     step: usize,
 }
 
-/// Trains until `settings.steps`, going on from a checkpoint in `folder`. False if it was stopped.
+/// Trains until `settings.steps`, from the encoder in the folder `parent` if there is one, going on from a checkpoint in
+/// `folder`. False if it was stopped.
 ///
 /// # Errors
 /// [`TrainError`] for files, for a checkpoint of other settings, and for a loss that is no number.
 pub fn pretrain(
-    settings: Settings,
-    clips: &Clips,
-    folder: &Path,
+    mut settings: Settings,
+    parent: Option<&Path>,
+    (clips, folder): (&Clips, &Path),
     (every, threads): (usize, usize),
     stop: &AtomicBool,
 ) -> Result<bool, TrainError> {
     check(&settings, clips)?;
     fs::create_dir_all(folder).map_err(TrainError::file(folder))?;
-    let mut run = Run::open(settings, clips, folder)?;
+    let parent = parent.map(|folder| folder.join(encoder_file::NAME));
+    settings.parent = parent.as_deref().map(sha256).transpose()?;
+    let (steps, mut run) = (settings.steps, Run::open(settings, clips, folder)?);
+    if let Some(path) = parent.filter(|_| run.step == 0) {
+        run.start_from(&path)?;
+    }
     let (started, first) = (Instant::now(), run.step);
     let mut losses = Vec::new();
-    while run.step < settings.steps {
+    while run.step < steps {
         losses.push(run.advance(clips, threads)?);
         let stopped = stop.load(Ordering::Relaxed);
-        if run.step.is_multiple_of(every) || run.step == settings.steps || stopped {
+        if run.step.is_multiple_of(every) || run.step == steps || stopped {
             let entry = Entry {
                 step: run.step,
                 loss: losses.iter().sum::<f32>() / losses.len() as f32,
@@ -144,18 +156,10 @@ pub fn pretrain(
             };
             losses.clear();
             run.save(&entry)?;
-            let left = progress::left(
-                run.step - first,
-                settings.steps - run.step,
-                started.elapsed(),
-            );
+            let left = progress::left(run.step - first, steps - run.step, started.elapsed());
             eprintln!(
                 "training: step {} of {}, loss {:.4}, deviation {:.3}, effective rank {:.1}, {left} left",
-                entry.step,
-                settings.steps,
-                entry.loss,
-                entry.kept.deviation,
-                entry.kept.effective_rank
+                entry.step, steps, entry.loss, entry.kept.deviation, entry.kept.effective_rank
             );
         }
         if stopped {
@@ -186,12 +190,22 @@ fn check(settings: &Settings, clips: &Clips) -> Result<(), TrainError> {
         let found = settings.equal_from;
         return Err(TrainError::setting("equal-from", "0 or more", found));
     }
+    if !(0.0..=1.0).contains(&settings.disturbed) {
+        let found = settings.disturbed;
+        return Err(TrainError::setting("disturbed", "0 to 1", found));
+    }
     let pool = pool(settings, clips).len();
     if settings.batch == 0 || settings.batch > pool {
         let expected = format!("1 to {pool} clips");
         return Err(TrainError::setting("batch", expected, settings.batch));
     }
     Ok(())
+}
+
+fn sha256(path: &Path) -> Result<String, TrainError> {
+    let bytes = fs::read(path).map_err(TrainError::file(path))?;
+    let hash = Sha256::digest(bytes);
+    Ok(hash.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// The clips that are trained on: all, or those with a label.
@@ -249,8 +263,8 @@ impl<'a> Run<'a> {
         for range in frozen(network.layout()) {
             decaying[range].fill(false);
         }
+        let text = serde_json::to_string_pretty(&settings).unwrap_or_default();
         let mut run = Self {
-            settings,
             folder,
             teacher: student[..encoder_len].to_vec(),
             adam: AdamW::new(decaying, settings.decay),
@@ -262,9 +276,9 @@ impl<'a> Run<'a> {
             centre: vec![0.0; settings.encoder.tokens() * settings.encoder.dim],
             covariance: (settings.equal_from > 0.0).then(|| Covariance::new(settings.encoder.dim)),
             step: 0,
+            settings,
         };
         let settings_path = folder.join("settings.json");
-        let text = serde_json::to_string_pretty(&settings).unwrap_or_default();
         let path = folder.join(CHECKPOINT);
         if !path.exists() {
             fs::write(&settings_path, text).map_err(TrainError::file(&settings_path))?;
@@ -272,7 +286,7 @@ impl<'a> Run<'a> {
             return Ok(run);
         }
         let before = read_settings(folder)?;
-        if before != settings {
+        if before != run.settings {
             return Err(TrainError::Content {
                 what: "settings",
                 expected: "those that the training began with".to_owned(),
@@ -296,6 +310,14 @@ impl<'a> Run<'a> {
             .first()
             .map_or(0, |step| *step as usize);
         Ok(run)
+    }
+
+    /// Takes the encoder of another training.
+    fn start_from(&mut self, path: &Path) -> Result<(), TrainError> {
+        let values = encoder_file::read(path, self.network.layout(), self.encoder_len)?;
+        self.student[..self.encoder_len].copy_from_slice(&values);
+        self.teacher.copy_from_slice(&values);
+        Ok(())
     }
 
     /// Sets the centre and the covariance to those of the watched clips.
@@ -382,10 +404,18 @@ impl<'a> Run<'a> {
         threads: usize,
     ) -> (f32, Vec<f32>) {
         let size = self.settings.encoder;
-        let tubelets = |&(clip, crop): &(usize, Crop)| {
-            patches(&cut(clips.pixels(clip), crop, size.side_px), size.side_px)
+        let share = self.settings.disturbed;
+        let picked: Vec<_> = picked
+            .iter()
+            .map(|&(clip, crop)| (clip, crop, Disturbance::draw(share, random)))
+            .collect();
+        let tubelets = |&(clip, crop, disturbance): &(usize, Crop, Option<(Disturbance, u64)>)| {
+            let pixels = clips.pixels(clip);
+            let disturbed = disturbance.map(|(disturbance, seed)| disturbance.apply(pixels, seed));
+            let pixels = disturbed.as_deref().unwrap_or(pixels);
+            patches(&cut(pixels, crop, size.side_px), size.side_px)
         };
-        let patches: Vec<Vec<f32>> = parallel::map(picked.to_vec(), threads, tubelets);
+        let patches: Vec<Vec<f32>> = parallel::map(&picked, threads, |one| tubelets(one));
         match &self.network {
             Network::Jepa(jepa) => {
                 let masks = masks(size.grid(), picked.len(), random);
@@ -417,9 +447,9 @@ impl<'a> Run<'a> {
                 (loss, grads)
             }
             Network::Supervised(supervised) => {
-                let pairs = patches.into_iter().zip(picked);
+                let pairs = patches.into_iter().zip(&picked);
                 let examples: Vec<_> = pairs
-                    .map(|(patches, (clip, _))| Labelled {
+                    .map(|(patches, (clip, ..))| Labelled {
                         patches,
                         view: probing::class(&clips.labels[*clip]),
                         ejection: probing::ejection_target(&clips.labels[*clip]),
