@@ -139,6 +139,7 @@ pub(crate) fn assemble(parts: Parts) -> Result<(SessionState, FramePort, ResultP
         engine,
         pace,
         kept: Kept::AsAllowed,
+        guide: None,
     })?;
     if parts.reserve_frame_bytes > 0 {
         producer.reserve(parts.reserve_frame_bytes);

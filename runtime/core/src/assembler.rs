@@ -5,11 +5,13 @@
 
 mod area;
 mod handoff;
+mod lane;
 mod recording;
 mod report;
 mod rest;
 mod watch;
 
+pub(crate) use lane::Lane;
 pub(crate) use report::clip_reason;
 
 use crate::clip::{Clip, FrameRef, Tubelet, TubeletPool, Window};
@@ -21,7 +23,6 @@ use crate::grid::{Candidate, Grid, Verdict};
 use crate::ledger::Ledger;
 use crate::manifest::Encoder;
 use crate::outbox::Outbox;
-use crate::preprocess::Preprocessor;
 use crate::pulse::Pulse;
 use crate::recorder::{Cause, Record, SlotRecord};
 use crate::ring::{FrameConsumer, Queued};
@@ -60,16 +61,17 @@ struct Waiting {
 pub(crate) type Snapshot = Arc<Mutex<Counters>>;
 
 pub(crate) struct Assembler {
+    /// That of the first lane.
     context: Arc<Context>,
     encoder: Encoder,
     hop_tubelets: u64,
     frames: FrameConsumer,
-    handoff: Handoff,
+    /// The package that measures, then the one that guides it, if there is one.
+    lanes: Vec<Lane>,
     outbox: Outbox,
     stop: Arc<AtomicBool>,
     snapshot: Snapshot,
 
-    preprocessor: Preprocessor,
     grid: Grid,
     ledger: Ledger,
     pool: TubeletPool,
@@ -89,11 +91,9 @@ pub(crate) struct Assembler {
     /// Why the newest frame is unfit, if so.
     unfit: Option<Reason>,
     stretch: u64,
-    engine_gone: bool,
     open: Option<Tubelet>,
     tubelets: u64,
     clips: u64,
-    outstanding: usize,
     clips_superseded: u64,
     geometry: Option<(u32, u32, PixelFormat)>,
     /// Pass of the newest frame that the heartbeat was followed on.
@@ -113,9 +113,8 @@ pub(crate) struct Assembler {
 impl Assembler {
     pub fn new(
         context: Arc<Context>,
-        preprocessor: Preprocessor,
+        lanes: Vec<Lane>,
         frames: FrameConsumer,
-        handoff: Handoff,
         outbox: Outbox,
         stop: Arc<AtomicBool>,
         snapshot: Snapshot,
@@ -125,17 +124,19 @@ impl Assembler {
         Self {
             hop_tubelets: (sampling.hop_slots / encoder.tubelet_frames) as u64,
             frames,
-            handoff,
             outbox,
             stop,
             snapshot,
-            preprocessor,
             grid: Grid::new(&sampling, encoder.frames),
             ledger: Ledger::default(),
             pool: TubeletPool::new(
-                encoder.tokens_per_tubelet() * encoder.row(),
+                lanes
+                    .iter()
+                    .map(|lane| lane.encoder.tokens_per_tubelet() * lane.encoder.row())
+                    .collect(),
                 encoder.tubelet_frames,
             ),
+            lanes,
             window: Window::new(encoder.tubelets()),
             spare_clips: Vec::new(),
             verdicts: Vec::new(),
@@ -149,11 +150,9 @@ impl Assembler {
             inside: Inside::default(),
             unfit: None,
             stretch: 0,
-            engine_gone: false,
             open: None,
             tubelets: 0,
             clips: 0,
-            outstanding: 0,
             clips_superseded: 0,
             geometry: None,
             pass: 0,
@@ -240,7 +239,11 @@ impl Assembler {
         }
         let mut changed = false;
         if self.geometry != Some((width_px, height_px, format)) {
-            if let Err(error) = self.preprocessor.prepare(width_px, height_px, format) {
+            let lanes = self.lanes.iter_mut();
+            let mut prepared =
+                lanes.map(|lane| lane.preprocessor.prepare(width_px, height_px, format));
+            if let Some(Err(error)) = prepared.find(Result::is_err) {
+                self.prepare_as_before();
                 self.refuse(queued, Reason::NotPermitted);
                 self.state(StateKind::SectorChanged, capture_nanos, error.to_string());
                 return;
@@ -285,16 +288,30 @@ impl Assembler {
         }
     }
 
+    /// Goes back to the frames before one that not every package takes.
+    fn prepare_as_before(&mut self) {
+        let Some((width_px, height_px, format)) = self.geometry else {
+            return;
+        };
+        if self.lanes.len() > 1 {
+            for lane in &mut self.lanes {
+                let _ = lane.preprocessor.prepare(width_px, height_px, format);
+            }
+        }
+    }
+
     /// Drops everything of the exam before: frames that wait, the window, clips on their way.
     fn enter_exam(&mut self, exam: Exam) {
         self.context.newest_exam.begin(exam.number);
-        self.context.seat.begin_exam();
         self.ledger.reject_all(Reason::NewExam);
         for waiting in self.waiting.drain(..) {
             self.frames.give_back(waiting.queued.pixels);
         }
-        while let Ok(clip) = self.handoff.superseded.try_recv() {
-            self.settle(clip);
+        for at in 0..self.lanes.len() {
+            self.lanes[at].context.seat.begin_exam();
+            while let Ok(clip) = self.lanes[at].handoff.superseded.try_recv() {
+                self.settle(at, clip);
+            }
         }
         self.restart();
         self.grid = Grid::new(&self.context.manifest.sampling, self.encoder.frames);
@@ -367,12 +384,19 @@ impl Assembler {
             }
             self.record_image(&queued, sure && sector == self.sector);
             decided = SlotRecord::Chosen(queued.number);
-            let done = Arc::get_mut(&mut tubelet.block).is_some_and(|block| {
-                let pixels = &queued.pixels;
-                let into =
-                    self.preprocessor
-                        .layout_into(pixels, queued.layout, &queued.meta, at, block);
-                into.is_ok()
+            let mut each = self.lanes.iter_mut().zip(&mut tubelet.blocks);
+            let done = each.all(|(lane, block)| {
+                Arc::get_mut(block).is_some_and(|block| {
+                    let pixels = &queued.pixels;
+                    let into = lane.preprocessor.layout_into(
+                        pixels,
+                        queued.layout,
+                        &queued.meta,
+                        at,
+                        block,
+                    );
+                    into.is_ok()
+                })
             });
             if done {
                 chosen = Some(FrameRef {

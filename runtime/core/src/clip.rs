@@ -105,7 +105,8 @@ pub(crate) fn segment(frames: &[FrameRef], sector: u32, exam: Exam) -> Option<Se
 /// One tubelet in the window.
 #[derive(Debug)]
 pub(crate) struct Tubelet {
-    pub block: Arc<Vec<f32>>,
+    /// Its patch rows, for each of the session's packages.
+    pub blocks: Vec<Arc<Vec<f32>>>,
     /// One per frame of the tubelet; none where the slot is a gap.
     pub frames: Vec<Option<FrameRef>>,
     /// Sector of its frames, as far as there are any.
@@ -122,26 +123,26 @@ impl Tubelet {
 #[derive(Debug)]
 pub(crate) struct TubeletPool {
     tubelets: Vec<Tubelet>,
-    length: usize,
+    lengths: Vec<usize>,
     frames: usize,
     made: usize,
 }
 
 impl TubeletPool {
-    /// Blocks of `length` values, for `frames` frames each.
-    pub fn new(length: usize, frames: usize) -> Self {
+    /// Tubelets with a block of each of `lengths` values, for `frames` frames.
+    pub fn new(lengths: Vec<usize>, frames: usize) -> Self {
         Self {
             tubelets: Vec::new(),
-            length,
+            lengths,
             frames,
             made: 0,
         }
     }
 
-    /// An empty tubelet whose block nobody else holds. Allocates only while more are held than
+    /// An empty tubelet whose blocks nobody else holds. Allocates only while more are held than
     /// ever before.
     pub fn take(&mut self) -> Tubelet {
-        let alone = |t: &Tubelet| Arc::strong_count(&t.block) == 1;
+        let alone = |t: &Tubelet| t.blocks.iter().all(|b| Arc::strong_count(b) == 1);
         if let Some(at) = self.tubelets.iter().position(alone) {
             let mut tubelet = self.tubelets.swap_remove(at);
             tubelet.frames.clear();
@@ -150,7 +151,11 @@ impl TubeletPool {
         }
         self.made += 1;
         Tubelet {
-            block: Arc::new(vec![0.0; self.length]),
+            blocks: self
+                .lengths
+                .iter()
+                .map(|length| Arc::new(vec![0.0; *length]))
+                .collect(),
             frames: Vec::with_capacity(self.frames),
             sectors: Vec::with_capacity(self.frames),
         }
@@ -162,7 +167,8 @@ impl TubeletPool {
 
     /// Bytes of all blocks made so far.
     pub fn made_bytes(&self) -> u64 {
-        (self.made * self.length * size_of::<f32>()) as u64
+        let values: usize = self.lengths.iter().sum();
+        (self.made * values * size_of::<f32>()) as u64
     }
 }
 

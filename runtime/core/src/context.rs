@@ -12,6 +12,7 @@ use crate::latency::Latencies;
 use crate::manifest::{LVEF, Manifest};
 use crate::moment::Moment;
 use crate::outbox::Outbox;
+use crate::pair::{Agreement, Role};
 use crate::recorder::{Header, MomentRecord, Tap};
 use crate::screen::ScreenSetup;
 use crate::screen::signal::{Reading, SignalBoard};
@@ -34,8 +35,14 @@ pub(crate) struct Context {
     /// How the scanner's screen lies.
     pub screen: ScreenSetup,
     /// The newest image signal.
-    pub signal: SignalBoard,
+    pub signal: Arc<SignalBoard>,
     pub recorder: Tap,
+    /// What the package is in its session.
+    pub role: Role,
+    /// Whether the session gives an EF, of this package or of the other one.
+    pub measures: bool,
+    /// What both say of the view, where there are two.
+    pub agreement: Option<Arc<Agreement>>,
 }
 
 impl Context {
@@ -48,6 +55,7 @@ impl Context {
         let manifest = Arc::new(manifest);
         Self {
             seat: Seat::recorded(manifest.clone()),
+            measures: manifest.heads.contains_key(LVEF),
             manifest,
             package: header.package.clone(),
             config: header.config.clone(),
@@ -58,8 +66,10 @@ impl Context {
             latencies: Arc::default(),
             effort: Effort::new(pace, Tap::default()),
             screen: ScreenSetup::default(),
-            signal: SignalBoard::default(),
+            signal: Arc::default(),
             recorder: Tap::default(),
+            role: Role::Alone,
+            agreement: None,
         }
     }
 
@@ -108,7 +118,7 @@ impl Context {
             raw: None,
             view: Output::withheld(reason, evidence.clone()),
             signal: Reading::output(moment.signal, evidence.clone(), self.valid_for_nanos),
-            lvef: if self.manifest.heads.contains_key(LVEF) {
+            lvef: if self.measures {
                 Output::withheld(reason, evidence)
             } else {
                 Output::quiet(Status::Off)
@@ -116,6 +126,27 @@ impl Context {
             heart: None,
             tokens: None,
         }
+    }
+
+    /// An estimate of a package that gives nothing: beside a guide, a measuring one leaves the view
+    /// to it, and without the guide's word there is no EF.
+    pub fn failed(
+        &self,
+        clip: u64,
+        reason: Reason,
+        segment: Option<Segment>,
+        moment: &Moment,
+    ) -> Estimate {
+        let mut estimate = self.refused(clip, reason, segment, moment);
+        match (self.role, &self.agreement) {
+            (Role::Guide, Some(agreement)) => agreement.lost(),
+            (Role::Measure, _) => {
+                let evidence = std::mem::take(&mut estimate.view.evidence);
+                estimate.view = Output::not_due(evidence);
+            }
+            _ => {}
+        }
+        estimate
     }
 
     /// Why the numbers are worse or fewer than they could be, in words.
@@ -138,6 +169,7 @@ impl Context {
             degraded: self.degraded(),
             counters: None,
             session: None,
+            guide: None,
             area: None,
             signal: None,
         }
@@ -146,10 +178,12 @@ impl Context {
     /// Tells of a change of the engine, and gives why no clip is inferred from now on, if so.
     pub fn look(&self, outbox: &Outbox, at_nanos: i64) -> Option<Reason> {
         let news = self.seat.look()?;
-        outbox.send(Event::State(Box::new(State {
-            session: Some(news.session),
-            ..self.state(news.kind, at_nanos, news.detail)
-        })));
+        let mut state = self.state(news.kind, at_nanos, news.detail);
+        match self.role {
+            Role::Guide => state.guide = Some(news.session),
+            Role::Alone | Role::Measure => state.session = Some(news.session),
+        }
+        outbox.send(Event::State(Box::new(state)));
         news.rests
     }
 

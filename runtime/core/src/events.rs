@@ -128,6 +128,14 @@ impl<T> Output<T> {
         }
     }
 
+    /// An output that this estimate leaves as it was, with the frames that were looked at.
+    pub fn not_due(evidence: Evidence) -> Self {
+        Self {
+            evidence,
+            ..Self::quiet(Status::NotDue)
+        }
+    }
+
     /// An output withheld for `reason`, with the frames that were looked at.
     pub fn withheld(reason: Reason, evidence: Evidence) -> Self {
         Self {
@@ -153,7 +161,7 @@ pub enum Status {
     Value,
     /// No value; `reason` says why.
     Withheld,
-    /// The head was not due for this clip.
+    /// The head was not due for this clip, or another package gives this output: it stays as it was.
     NotDue,
     /// Switched off, or not in the package.
     Off,
@@ -363,6 +371,10 @@ pub struct State {
     /// What is running. Present in STARTED, and when the engine has changed or gone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionInfo>,
+    /// The same of the package that says the view, where that is another one: its labels are those
+    /// of the view's probabilities.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub guide: Option<SessionInfo>,
     /// The imaging area, when this event tells of one that was found, changed or is known better.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub area: Option<ImagingArea>,

@@ -17,6 +17,7 @@ use crate::kept;
 use crate::manifest::{HeadOutput, LVEF, VIEW};
 use crate::moment::Moment;
 use crate::outbox::Outbox;
+use crate::pair::Role;
 use crate::power;
 use crate::readings::{Group, Readings};
 use crate::recorder::Answer;
@@ -243,7 +244,7 @@ impl Inference {
         let reason = self.moment.facts.rests.unwrap_or(Reason::EngineDown);
         let segment = clip.segment();
         self.context
-            .refused(clip.number, reason, segment, &self.moment)
+            .failed(clip.number, reason, segment, &self.moment)
     }
 
     /// Asks a head.
@@ -352,7 +353,9 @@ impl Inference {
         );
         raw.view = Some(logits);
         self.encoded.push_back(Encoded { slot, segment });
-        if let Some(head) = manifest.heads.get(LVEF) {
+        if context.role == Role::Guide {
+            self.guide(clip, &mut estimate);
+        } else if let Some(head) = manifest.heads.get(LVEF) {
             let outcome = self.regress(clip, level, (head.segments, &head.output), &mut raw)?;
             estimate.lvef = match outcome {
                 Ok(()) => self.ejection(&facts, &head.output, status),
@@ -366,8 +369,40 @@ impl Inference {
                 }
             };
         }
+        if context.role == Role::Measure {
+            self.leave_the_view(clip, &mut estimate);
+        }
         estimate.raw = Some(raw);
         Ok(estimate)
+    }
+
+    /// Of the guide: tells the measuring package what the view is, and blanks its EF where that may
+    /// not be shown any more.
+    fn guide(&self, clip: &Clip, estimate: &mut Estimate) {
+        let Some(agreement) = &self.context.agreement else {
+            return;
+        };
+        let newest = clip.frames.last().map_or(0, |f| f.capture_nanos);
+        let until_nanos = newest.saturating_add(self.context.valid_for_nanos);
+        let decision = self.smoother.decision();
+        let evidence = estimate.view.evidence.clone();
+        estimate.lvef = match agreement.say(clip.exam, clip.number, decision, until_nanos) {
+            Ok(()) => Output::not_due(evidence),
+            Err(reason) => Output::withheld(reason, evidence),
+        };
+    }
+
+    /// Of the measuring package beside a guide: the view is the guide's to say, and the guide is told
+    /// which one the EF stands for.
+    fn leave_the_view(&self, clip: &Clip, estimate: &mut Estimate) {
+        let evidence = std::mem::take(&mut estimate.view.evidence);
+        let view = estimate.view.value.take().map(|view| view.label);
+        estimate.view = Output::not_due(evidence);
+        if let Some(agreement) = &self.context.agreement
+            && !self.context.newest_exam.is_over(&clip.exam)
+        {
+            agreement.release(view.as_deref().filter(|_| estimate.lvef.has_value()));
+        }
     }
 
     /// Encodes a clip, or of each tubelet only the patches `kept`.
@@ -446,6 +481,14 @@ impl Inference {
             return Ok(Err(Reason::NotPermitted));
         }
         let name = labels.get(label).cloned();
+        if let Some(agreement) = &self.context.agreement {
+            let view = name.as_deref().unwrap_or_default();
+            let now = (self.context.pace == Pace::Real).then(clock::now_nanos);
+            if let Err(reason) = agreement.check(clip.exam, clip.number, view, now) {
+                self.readings.clear();
+                return Ok(Err(reason));
+            }
+        }
         let Some(newest) = self.encoded.back() else {
             return Ok(Err(Reason::WarmingUp));
         };

@@ -32,6 +32,7 @@ pub mod npz;
 pub mod observer;
 mod outbox;
 pub mod package;
+pub mod pair;
 mod pool;
 pub mod power;
 pub mod preprocess;

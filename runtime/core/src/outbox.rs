@@ -48,8 +48,11 @@ impl Overtaking {
 
     /// Takes note of an estimate that is to be left as it is.
     pub fn note(&mut self, estimate: &Estimate) {
-        if estimate.raw.is_none() && self.refused.is_none_or(|(n, _)| estimate.clip >= n) {
-            self.refused = estimate.view.reason.map(|r| (estimate.clip, r));
+        if estimate.raw.is_none()
+            && let Some(reason) = estimate.view.reason
+            && self.refused.is_none_or(|(n, _)| estimate.clip >= n)
+        {
+            self.refused = Some((estimate.clip, reason));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A running pipeline: two named threads between a [`FrameProducer`] and an event queue.
 
-use crate::assembler::{Assembler, Handoff, Snapshot};
+use crate::assembler::{Assembler, Handoff, Lane, Snapshot};
 use crate::clock::Pace;
 use crate::config::{CartConfig, ConfigError};
 use crate::context::Context;
@@ -11,14 +11,14 @@ use crate::exam::NewestExam;
 use crate::inference::Inference;
 use crate::kept::Kept;
 use crate::latency::Latencies;
-use crate::manifest::{Manifest, ManifestError, Trained};
+use crate::manifest::{LVEF, Manifest, ManifestError, Trained};
 use crate::observer::Observer;
 use crate::outbox::Outbox;
+use crate::pair::{self, Agreement, PairError, Role};
 use crate::preprocess::Preprocessor;
 use crate::recorder::{Header, Recorder, Tap};
 use crate::ring::{FrameProducer, frame_ring};
-use crate::screen::signal::SignalBoard;
-use crate::seat::Seat;
+use crate::seat::{News, Seat};
 use crate::signature::Signed;
 use crossbeam_channel::{Receiver, bounded};
 use std::collections::BTreeMap;
@@ -38,6 +38,15 @@ pub enum SessionError {
     /// The configuration's screen cannot be.
     #[error("configuration: {0}")]
     Config(#[from] ConfigError),
+    /// Guide and package do not go together.
+    #[error(transparent)]
+    Pair(#[from] PairError),
+    /// A recording holds the answers of one package.
+    #[error("recorder: expected no guide beside it, found {guide}: remove [recorder] or the guide")]
+    RecordedPair {
+        /// The guide's id.
+        guide: String,
+    },
     /// The operating system gives no thread.
     #[error("cannot start thread {name}: {source}")]
     Thread {
@@ -64,6 +73,21 @@ pub struct SessionSetup {
     pub pace: Pace,
     /// When patches outside the imaging area are left out.
     pub kept: Kept,
+    /// A smaller package that says the view in its place; then an EF is released only while both see
+    /// the same view.
+    pub guide: Option<GuideSetup>,
+}
+
+/// The package that guides, see [`SessionSetup::guide`].
+pub struct GuideSetup {
+    /// The package's manifest.
+    pub manifest: Manifest,
+    /// `id@hash`, see `Package::name`.
+    pub package: String,
+    /// Who vouches for the package, see `Package::signed`.
+    pub signed: Signed,
+    /// The engine over the package.
+    pub engine: Box<dyn Engine>,
 }
 
 /// A running pipeline.
@@ -75,7 +99,9 @@ pub struct Session {
     stop: Arc<AtomicBool>,
     snapshot: Snapshot,
     assembler: Option<JoinHandle<()>>,
-    inference: Option<JoinHandle<()>>,
+    /// One of each package.
+    inference: Vec<JoinHandle<()>>,
+    guide: Option<Arc<Latencies>>,
     finished: Receiver<Counters>,
     last: Option<Counters>,
     recorder: Option<Recorder>,
@@ -97,7 +123,15 @@ impl Session {
             engine,
             pace,
             kept,
+            guide,
         } = setup;
+        if let Some(guide) = &guide {
+            pair::check(&guide.manifest, &manifest)?;
+            if config.recorder.is_some() {
+                let guide = guide.manifest.id.clone();
+                return Err(SessionError::RecordedPair { guide });
+            }
+        }
         let preprocessor = Preprocessor::new(&manifest.preprocess, &manifest.encoder)?;
         let screen = config.screen.as_ref().map(|s| s.setup());
         let screen = screen.transpose()?.unwrap_or_default();
@@ -132,6 +166,11 @@ impl Session {
                     (Some(recorder), tap)
                 }
             };
+        let agreement = guide
+            .as_ref()
+            .map(|g| Agreement::new(&g.manifest, &manifest));
+        let agreement = agreement.map(Arc::new);
+        let measures = manifest.heads.contains_key(LVEF);
         let context = Arc::new(Context {
             manifest,
             package,
@@ -144,9 +183,22 @@ impl Session {
             latencies: Arc::default(),
             effort: Effort::new(pace, tap.clone()),
             screen,
-            signal: SignalBoard::default(),
+            signal: Arc::default(),
             recorder: tap.clone(),
+            role: match guide {
+                None => Role::Alone,
+                Some(_) => Role::Measure,
+            },
+            measures,
+            agreement,
         });
+        let mut guide_news = None;
+        let mut packages = vec![(context.clone(), preprocessor, engine)];
+        if let Some(setup) = guide {
+            let (own, news) = guided(setup, &context, &config)?;
+            guide_news = Some(news.session);
+            packages.push(own);
+        }
         let stop = Arc::new(AtomicBool::new(false));
         let (outbox, events) = Outbox::new(config.pipeline.event_queue, pace, stop.clone(), tap);
         let (mut producer, consumer) = frame_ring(
@@ -154,13 +206,6 @@ impl Session {
             config.pipeline.max_frame_bytes,
             &context.newest_exam,
         );
-        let (clips_in, clips_out) = bounded(1);
-        let (returns_in, returns_out) = bounded(4);
-        let handoff = Handoff {
-            clips: clips_in,
-            superseded: clips_out.clone(),
-            returns: returns_out,
-        };
         let snapshot: Snapshot = Arc::new(Mutex::new(Counters::default()));
         let (finished_in, finished) = bounded(1);
 
@@ -172,18 +217,32 @@ impl Session {
             degraded: news.session.degraded.clone(),
             counters: None,
             session: Some(news.session),
+            guide: guide_news,
             area: None,
             signal: None,
         })));
-        let inference = Inference::new(context.clone(), engine, outbox.clone());
-        let inference = spawn("echocart-infer", move || {
-            inference.run(&clips_out, &returns_in);
-        })?;
+        let (mut lanes, mut inference) = (Vec::new(), Vec::new());
+        for (own, preprocessor, engine) in packages {
+            let (clips_in, clips_out) = bounded(1);
+            let (returns_in, returns_out) = bounded(4);
+            let handoff = Handoff {
+                clips: clips_in,
+                superseded: clips_out.clone(),
+                returns: returns_out,
+            };
+            let name = match own.role {
+                Role::Guide => "echocart-guide",
+                Role::Alone | Role::Measure => "echocart-infer",
+            };
+            lanes.push(Lane::new(own.clone(), preprocessor, handoff));
+            let thread = Inference::new(own, engine, outbox.clone());
+            inference.push(spawn(name, move || thread.run(&clips_out, &returns_in))?);
+        }
+        let guide = lanes.get(1).map(|lane| lane.context.latencies.clone());
         let assembler = Assembler::new(
             context.clone(),
-            preprocessor,
+            lanes,
             consumer,
-            handoff,
             outbox.clone(),
             stop.clone(),
             snapshot.clone(),
@@ -199,7 +258,8 @@ impl Session {
             stop,
             snapshot,
             assembler: Some(assembler),
-            inference: Some(inference),
+            inference,
+            guide,
             finished,
             last: None,
             recorder,
@@ -218,6 +278,11 @@ impl Session {
     /// How long things take.
     pub fn latencies(&self) -> Arc<Latencies> {
         self.context.latencies.clone()
+    }
+
+    /// The same of the guide, where there is one: its clips alone.
+    pub fn guide_latencies(&self) -> Option<Arc<Latencies>> {
+        self.guide.clone()
     }
 
     /// For a monitor that outlives this handle.
@@ -283,10 +348,8 @@ impl Session {
             Event::Summary(Box::new(made))
         });
         self.stop.store(true, Ordering::Relaxed);
-        for thread in [self.assembler.take(), self.inference.take()]
-            .into_iter()
-            .flatten()
-        {
+        let threads = self.assembler.take().into_iter();
+        for thread in threads.chain(self.inference.drain(..)) {
             join_within(thread, Duration::from_millis(100));
         }
         summary.unwrap_or_default()
@@ -300,6 +363,46 @@ impl Drop for Session {
             assembler.thread().unpark();
         }
     }
+}
+
+/// A context, its preprocessing and its engine.
+type Own = (Arc<Context>, Preprocessor, Box<dyn Engine>);
+
+/// The guide beside the package of `measure`: what both share stays one.
+fn guided(
+    setup: GuideSetup,
+    measure: &Context,
+    config: &CartConfig,
+) -> Result<(Own, News), SessionError> {
+    let GuideSetup {
+        manifest,
+        package,
+        signed,
+        engine,
+    } = setup;
+    let preprocessor = Preprocessor::new(&manifest.preprocess, &manifest.encoder)?;
+    let session = session_info(&manifest, &package, signed, config);
+    let manifest = Arc::new(manifest);
+    let (seat, news) = Seat::new(engine.as_ref(), manifest.clone(), Kept::AsAllowed, session);
+    let context = Context {
+        manifest,
+        package,
+        config: measure.config.clone(),
+        seat,
+        pace: measure.pace,
+        valid_for_nanos: measure.valid_for_nanos,
+        max_segment_gap_nanos: measure.max_segment_gap_nanos,
+        newest_exam: measure.newest_exam.clone(),
+        latencies: Arc::default(),
+        effort: Effort::new(measure.pace, Tap::default()),
+        screen: measure.screen,
+        signal: measure.signal.clone(),
+        recorder: Tap::default(),
+        role: Role::Guide,
+        measures: measure.measures,
+        agreement: measure.agreement.clone(),
+    };
+    Ok(((Arc::new(context), preprocessor, engine), news))
 }
 
 fn join_within(thread: JoinHandle<()>, patience: Duration) {

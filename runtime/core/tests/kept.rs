@@ -128,6 +128,7 @@ fn play(manifest: Manifest, kept: Kept, screen: Option<ScreenConfig>) -> Played 
         engine: Box::new(engine),
         pace: Pace::Max,
         kept,
+        guide: None,
     })
     .unwrap();
     let recorder = session.recorder().unwrap();

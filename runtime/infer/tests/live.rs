@@ -142,6 +142,7 @@ fn kills(count: u32) {
         engine: Box::new(engine),
         pace: Pace::Real,
         kept: Kept::AsAllowed,
+        guide: None,
     })
     .unwrap();
     let mut live = Live {

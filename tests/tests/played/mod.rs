@@ -29,6 +29,7 @@ pub fn play(
         engine: Box::new(engine),
         pace: Pace::Max,
         kept: Kept::AsAllowed,
+        guide: None,
     })
     .unwrap();
     let mut seen = Vec::new();

@@ -134,6 +134,7 @@ pub fn rig(dir: &Path, per_clip: Duration) -> Result<Rig, Failure> {
         engine,
         pace: Pace::Real,
         kept: Kept::AsAllowed,
+        guide: None,
     })
     .because(Cause::Other)?;
     Ok(Rig {

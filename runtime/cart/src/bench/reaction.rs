@@ -121,6 +121,7 @@ pub fn reaction(args: &ReactionArgs) -> Result<ExitCode, Failure> {
         engine,
         pace: Pace::Real,
         kept: Kept::AsAllowed,
+        guide: None,
     })
     .because(Cause::Other)?;
     producer.declare(SourceTraits {

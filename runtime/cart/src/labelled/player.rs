@@ -158,6 +158,7 @@ impl Player {
             engine: Box::new(self.engine.clone()),
             pace: Pace::Max,
             kept: self.kept,
+            guide: None,
         })
         .because(Cause::Package)?;
 

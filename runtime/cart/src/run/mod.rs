@@ -172,6 +172,7 @@ fn run_with(
             true => Kept::Forced,
             false => Kept::AsAllowed,
         },
+        guide: None,
     };
     let (mut session, producer, receiver) = Session::start(setup).because(Cause::Other)?;
     metrics.observe(session.observer());

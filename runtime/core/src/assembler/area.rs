@@ -32,7 +32,10 @@ impl Assembler {
             self.announce(Cause::Frame, Reason::SectorChanged);
         }
         let patch_px = self.encoder.patch_px;
-        let outside = |o: &Outline| self.preprocessor.patches_outside(o, patch_px);
+        let Some(lane) = self.lanes.first() else {
+            return;
+        };
+        let outside = |o: &Outline| lane.preprocessor.patches_outside(o, patch_px);
         let Some(area) = self.watch.imaging_area(self.sector, outside) else {
             return;
         };
@@ -100,6 +103,8 @@ impl Assembler {
         let of = (self.watch.sure_area()?.outline, self.geometry);
         if self.inside.of != Some(of) {
             let outside = self
+                .lanes
+                .first()?
                 .preprocessor
                 .patches_outside(&of.0, self.encoder.patch_px);
             let all = self.encoder.tokens_per_tubelet() as u32;

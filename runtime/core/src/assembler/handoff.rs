@@ -1,4 +1,4 @@
-//! Clips on their way to the inference thread and back.
+//! Clips on their way to the inference threads and back.
 
 use super::{Assembler, IDLE};
 use crate::clip::Clip;
@@ -7,15 +7,22 @@ use crate::decide::Level;
 use crate::events::Reason;
 use crate::moment::Moment;
 use crate::recorder::Fate;
-use crossbeam_channel::{RecvTimeoutError, TrySendError};
+use crossbeam_channel::{RecvTimeoutError, TryRecvError, TrySendError};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 impl Assembler {
-    /// Forms a clip from the window: to the inference thread, or refused with the reason.
+    /// Forms a clip from the window: to every inference thread, or refused with the reason. The guide
+    /// comes first: in virtual time it has spoken when the other one asks.
     pub(super) fn clip(&mut self) {
         let number = self.clips;
         self.clips += 1;
+        for at in (0..self.lanes.len()).rev() {
+            self.clip_of(at, number);
+        }
+    }
+
+    fn clip_of(&mut self, at: usize, number: u64) {
         let mut clip = self.spare_clips.pop().unwrap_or_else(|| Clip {
             number,
             tubelets: Vec::with_capacity(self.encoder.tubelets()),
@@ -33,7 +40,10 @@ impl Assembler {
         clip.stretch = self.stretch;
         clip.source_fps = self.watch.fps();
         clip.heart = self.pulse.heart();
-        clip.kept = self.patches_inside();
+        clip.kept = match at {
+            0 => self.patches_inside(),
+            _ => None,
+        };
         clip.formed = Instant::now();
         clip.number = number;
         clip.inferred = false;
@@ -42,51 +52,68 @@ impl Assembler {
         clip.frames.extend(frames);
         let sectors = || self.window.iter().flat_map(|t| t.sectors.iter().copied());
         clip.sector = sectors().next_back().unwrap_or(self.sector);
-        let rests = self.rests(&clip);
-        let moment = self.context.moment();
-        if let Some(reason) = self.reason_against(&clip, rests) {
-            self.record_clip(&clip, rests, &moment, Fate::Refused(reason));
-            self.refuse_clip(number, reason, clip.segment(), &moment);
+        let of_the_frames = self.reason_against(&clip, false, None);
+        if at > 0 && of_the_frames.is_some() {
+            // The first lane tells it for all.
+            self.spare_clips.push(clip);
+            return;
+        }
+        let rests = self.rests(at, of_the_frames);
+        let gone = self.lanes[at].gone;
+        let context = self.lanes[at].context.clone();
+        let moment = context.moment();
+        if let Some(reason) = self.reason_against(&clip, gone, rests) {
+            self.record_clip(&clip, (gone, rests), &moment, Fate::Refused(reason));
+            let segment = clip.segment();
+            let refused = match of_the_frames {
+                Some(_) => context.refused(number, reason, segment, &moment),
+                None => context.failed(number, reason, segment, &moment),
+            };
+            context.send(&self.outbox, refused);
             self.spare_clips.push(clip);
             return;
         }
         if moment.level == Level::LowerRate && !number.is_multiple_of(2) {
-            self.record_clip(&clip, rests, &moment, Fate::LeftOut);
+            self.record_clip(&clip, (gone, rests), &moment, Fate::LeftOut);
             self.clips_superseded += 1;
             self.spare_clips.push(clip);
             return;
         }
-        clip.tubelets
-            .extend(self.window.iter().map(|t| t.block.clone()));
+        let blocks = self.window.iter().filter_map(|t| t.blocks.get(at));
+        clip.tubelets.extend(blocks.cloned());
         for frame in &clip.frames {
             self.ledger.hold(frame.number);
         }
-        self.record_clip(&clip, rests, &moment, Fate::Handed);
-        self.hand_over(clip, &moment);
+        self.record_clip(&clip, (gone, rests), &moment, Fate::Handed);
+        self.hand_over(at, clip, &moment);
     }
 
-    pub(super) fn hand_over(&mut self, clip: Clip, moment: &Moment) {
-        self.outstanding += 1;
+    fn hand_over(&mut self, at: usize, clip: Clip, moment: &Moment) {
+        self.lanes[at].outstanding += 1;
         let mut clip = clip;
         loop {
-            clip = match self.handoff.clips.try_send(clip) {
+            clip = match self.lanes[at].handoff.clips.try_send(clip) {
                 Ok(()) => {
+                    let lane = &self.lanes[at];
                     let took = self.decided.elapsed();
-                    self.context.latencies.slot_to_clip.record(took);
+                    lane.context.latencies.slot_to_clip.record(took);
                     break;
                 }
                 Err(TrySendError::Disconnected(clip)) => {
                     self.record_fate(&clip, Fate::Gone);
-                    self.refuse_clip(clip.number, Reason::EngineDown, clip.segment(), moment);
-                    self.settle(clip);
+                    let context = self.lanes[at].context.clone();
+                    let reason = Reason::EngineDown;
+                    let failed = context.failed(clip.number, reason, clip.segment(), moment);
+                    context.send(&self.outbox, failed);
+                    self.settle(at, clip);
                     return;
                 }
                 Err(TrySendError::Full(clip)) => clip,
             };
-            if let Ok(old) = self.handoff.superseded.try_recv() {
+            if let Ok(old) = self.lanes[at].handoff.superseded.try_recv() {
                 self.clips_superseded += 1;
                 self.record_fate(&old, Fate::Superseded);
-                self.settle(old);
+                self.settle(at, old);
             }
         }
         if self.context.pace == Pace::Max {
@@ -94,38 +121,45 @@ impl Assembler {
         }
     }
 
-    /// Waits until every clip is back, the inference thread is gone or the session is stopped.
+    /// Waits until every clip is back, its inference thread is gone or the session is stopped.
     pub(super) fn await_returns(&mut self) {
-        while self.outstanding > 0 && !self.stop.load(Ordering::Relaxed) {
-            match self.handoff.returns.recv_timeout(IDLE) {
-                Ok(clip) => self.settle(clip),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return self.abandon(),
+        for at in 0..self.lanes.len() {
+            while self.lanes[at].outstanding > 0 && !self.stop.load(Ordering::Relaxed) {
+                match self.lanes[at].handoff.returns.recv_timeout(IDLE) {
+                    Ok(clip) => self.settle(at, clip),
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => self.abandon(at),
+                }
             }
         }
     }
 
     pub(super) fn take_returns(&mut self) {
-        loop {
-            match self.handoff.returns.try_recv() {
-                Ok(clip) => self.settle(clip),
-                Err(crossbeam_channel::TryRecvError::Empty) => return,
-                Err(crossbeam_channel::TryRecvError::Disconnected) => return self.abandon(),
+        for at in 0..self.lanes.len() {
+            loop {
+                match self.lanes[at].handoff.returns.try_recv() {
+                    Ok(clip) => self.settle(at, clip),
+                    Err(TryRecvError::Empty) => break,
+                    Err(TryRecvError::Disconnected) => {
+                        self.abandon(at);
+                        break;
+                    }
+                }
             }
         }
     }
 
     /// The inference thread is gone: take back what is still queued.
-    pub(super) fn abandon(&mut self) {
-        self.engine_gone = true;
-        while let Ok(clip) = self.handoff.superseded.try_recv() {
-            self.settle(clip);
+    fn abandon(&mut self, at: usize) {
+        self.lanes[at].gone = true;
+        while let Ok(clip) = self.lanes[at].handoff.superseded.try_recv() {
+            self.settle(at, clip);
         }
-        self.outstanding = 0;
+        self.lanes[at].outstanding = 0;
     }
 
-    pub(super) fn settle(&mut self, mut clip: Clip) {
-        self.outstanding = self.outstanding.saturating_sub(1);
+    pub(super) fn settle(&mut self, at: usize, mut clip: Clip) {
+        self.lanes[at].outstanding = self.lanes[at].outstanding.saturating_sub(1);
         for frame in &clip.frames {
             if clip.inferred {
                 self.ledger.mark_used(frame.number);

@@ -80,14 +80,14 @@ impl Assembler {
     pub(super) fn record_clip(
         &self,
         clip: &Clip,
-        rests: Option<Reason>,
+        (gone, rests): (bool, Option<Reason>),
         moment: &Moment,
         fate: Fate,
     ) {
         self.record(|| {
             Record::Clip(Box::new(ClipRecord {
                 facts: clip.into(),
-                gone: self.engine_gone,
+                gone,
                 rests,
                 moment: moment.into(),
                 fate,

@@ -1,11 +1,11 @@
 //! What the assembler tells: states, counters, refusals.
 
-use super::Assembler;
+use super::{Assembler, Lane};
 use crate::clip::Clip;
 use crate::clock::Pace;
-use crate::events::{Counters, Event, ImagingArea, Reason, Segment, SignalValue, State, StateKind};
+use crate::context::Context;
+use crate::events::{Counters, Event, ImagingArea, Reason, SignalValue, State, StateKind};
 use crate::grid::Grid;
-use crate::moment::Moment;
 use crate::recorder::{AnnouncedRecord, Cause, Record};
 use crate::source::Notice;
 use std::sync::PoisonError;
@@ -80,23 +80,16 @@ impl Assembler {
         })));
     }
 
-    /// Sends the reason why clip `number` has no value.
-    pub(super) fn refuse_clip(
-        &self,
-        number: u64,
-        reason: Reason,
-        segment: Option<Segment>,
-        moment: &Moment,
-    ) {
-        let refused = self.context.refused(number, reason, segment, moment);
-        self.context.send(&self.outbox, refused);
-    }
-
     /// Blanks every reader at once, without waiting for the next clip.
     pub(super) fn announce(&mut self, cause: Cause, reason: Reason) {
+        self.announce_of(&self.context.clone(), cause, reason);
+    }
+
+    /// Blanks what the package of `context` gives, or everything where the engine is not the cause.
+    fn announce_of(&mut self, context: &Context, cause: Cause, reason: Reason) {
         let number = self.clips;
         self.clips += 1;
-        let moment = self.context.moment();
+        let moment = context.moment();
         self.record(|| {
             Record::Announced(Box::new(AnnouncedRecord {
                 clip: number,
@@ -105,14 +98,21 @@ impl Assembler {
                 moment: (&moment).into(),
             }))
         });
-        self.refuse_clip(number, reason, None, &moment);
+        let blank = match cause {
+            Cause::Engine => context.failed(number, reason, None, &moment),
+            _ => context.refused(number, reason, None, &moment),
+        };
+        context.send(&self.outbox, blank);
     }
 
     /// Takes note of the engine; when it goes, every reader is blanked at once.
     pub(super) fn engine(&mut self) {
         let at_nanos = self.now_nanos();
-        if let Some(reason) = self.context.look(&self.outbox, at_nanos) {
-            self.announce(Cause::Engine, reason);
+        for at in 0..self.lanes.len() {
+            let context = self.lanes[at].context.clone();
+            if let Some(reason) = context.look(&self.outbox, at_nanos) {
+                self.announce_of(&context, Cause::Engine, reason);
+            }
         }
     }
 
@@ -183,10 +183,15 @@ impl Assembler {
     }
 
     /// Why the clip may not be inferred, if so.
-    pub(super) fn reason_against(&self, clip: &Clip, rests: Option<Reason>) -> Option<Reason> {
+    pub(super) fn reason_against(
+        &self,
+        clip: &Clip,
+        gone: bool,
+        rests: Option<Reason>,
+    ) -> Option<Reason> {
         let mut sectors = self.window.iter().flat_map(|t| t.sectors.iter());
         clip_reason(
-            self.engine_gone,
+            gone,
             self.window.iter().any(|t| t.has_gap()),
             sectors.any(|s| *s != clip.sector),
             clip.frames.iter().rev().find_map(|f| f.unfit),
@@ -196,13 +201,14 @@ impl Assembler {
 
     /// Why no engine serves or the ladder lets it rest, if nothing else is against the clip. While
     /// it rests the ladder is asked again.
-    pub(super) fn rests(&self, clip: &Clip) -> Option<Reason> {
-        if self.reason_against(clip, None).is_some() {
+    pub(super) fn rests(&self, at: usize, against: Option<Reason>) -> Option<Reason> {
+        let Lane { context, gone, .. } = &self.lanes[at];
+        if *gone || against.is_some() {
             return None;
         }
-        let rests = self.context.rests();
-        if self.context.effort.rests().is_some() {
-            self.context.measure(&self.outbox, 0.0, false);
+        let rests = context.rests();
+        if context.effort.rests().is_some() {
+            context.measure(&self.outbox, 0.0, false);
         }
         rests
     }

@@ -173,6 +173,7 @@ pub fn start_package(
         engine,
         pace,
         kept: Kept::AsAllowed,
+        guide: None,
     })
     .unwrap()
 }

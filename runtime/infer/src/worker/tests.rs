@@ -216,6 +216,7 @@ fn answers_that_are_no_numbers_are_engine_down_and_never_shown() {
         engine: Box::new(engine),
         pace: Pace::Max,
         kept: Kept::AsAllowed,
+        guide: None,
     })
     .unwrap();
     let mut all: Vec<Event> = Vec::new();
