@@ -93,6 +93,10 @@ pub struct RunArgs {
     /// Model package.
     #[arg(long, value_name = "DIR", default_value = ".echocart/packages/demo")]
     pub package: PathBuf,
+    /// A smaller package that says the view in the place of the other one, several times a second. EF is
+    /// then shown only while both see the same view. It must sample frames as the other one does.
+    #[arg(long, value_name = "DIR")]
+    pub guide: Option<PathBuf>,
     /// Cart configuration. Without it: the embedded configs/carts/demo.toml.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,

@@ -138,6 +138,9 @@ pub struct EngineConfig {
     /// The approved variant. Stands there exactly when the policy is `pinned`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
+    /// The approved variant of the package that guides, where there is one. Only with policy `pinned`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guide_variant: Option<String>,
     /// SHA-256 of every approved library file. Stands there exactly when the policy is `pinned`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub libraries: Option<Vec<String>>,
@@ -404,6 +407,25 @@ impl CartConfig {
 }
 
 impl EngineConfig {
+    /// The same for the package that guides: its own variant where one is approved.
+    ///
+    /// # Errors
+    /// [`ConfigError`] where the policy asks for an approved variant and there is none.
+    pub fn of_the_guide(&self) -> Result<Self, ConfigError> {
+        if self.policy == Policy::Pinned && self.guide_variant.is_none() {
+            return Err(ConfigError {
+                message:
+                    "engine.guide_variant: expected the guide's approved variant with policy = \
+                          \"pinned\", found none"
+                        .to_owned(),
+            });
+        }
+        Ok(Self {
+            variant: self.guide_variant.clone(),
+            ..self.clone()
+        })
+    }
+
     /// The table for a session of this pace. In virtual time no engine takes over from another: on
     /// which clip that falls depends on the machine.
     pub fn at(&self, pace: Pace) -> Self {
@@ -456,6 +478,12 @@ impl EngineConfig {
                      {meanwhile:?}"
                 ));
             }
+        }
+        if self.guide_variant.is_some() && self.policy != Policy::Pinned {
+            return wrong(
+                "engine.guide_variant: expected none without policy = \"pinned\", found one"
+                    .to_owned(),
+            );
         }
         if self.policy != Policy::Pinned {
             return match (&self.variant, &self.libraries) {

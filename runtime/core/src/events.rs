@@ -116,6 +116,18 @@ pub struct Output<T> {
     pub valid_until_nanos: Option<i64>,
 }
 
+impl Estimate {
+    /// Takes from the estimate before what this one leaves as it was.
+    pub fn leave_as_it_was(&mut self, before: Self) {
+        if self.view.status == Status::NotDue {
+            self.view = before.view;
+        }
+        if self.lvef.status == Status::NotDue {
+            self.lvef = before.lvef;
+        }
+    }
+}
+
 impl<T> Output<T> {
     /// An output without value and without reason: OFF or NOT_DUE.
     pub fn quiet(status: Status) -> Self {

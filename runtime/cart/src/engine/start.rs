@@ -6,7 +6,7 @@ use super::{auto, cause, failure, libraries, proofs, start_words};
 use crate::exit::{Because, Cause, Failure};
 use echocart_core::clock::Pace;
 use echocart_core::config::{CartConfig, EngineConfig, Isolation, Policy};
-use echocart_core::engine::{Engine, EngineWatch, Standing};
+use echocart_core::engine::{Engine, EngineInfo, EngineWatch, Standing};
 use echocart_core::manifest::Manifest;
 use echocart_core::package::Package;
 use echocart_infer::worker::{
@@ -127,6 +127,8 @@ pub(super) fn settle(
 
 /// Prints what becomes of an engine, as it happens.
 pub struct Announcer {
+    /// What its lines begin with.
+    whose: &'static str,
     watch: Option<Arc<dyn EngineWatch>>,
     number: Option<u64>,
     /// An engine serves, and that was said.
@@ -135,9 +137,10 @@ pub struct Announcer {
 }
 
 impl Announcer {
-    /// Follows an engine.
-    pub fn new(engine: &dyn Engine, manifest: &Manifest) -> Self {
+    /// Follows an engine; lines about it begin with `whose`.
+    pub fn new(engine: &dyn Engine, manifest: &Manifest, whose: &'static str) -> Self {
         Self {
+            whose,
             watch: engine.watch(),
             number: None,
             serving: false,
@@ -152,19 +155,27 @@ impl Announcer {
         if self.number.replace(number) == Some(number) {
             return None;
         }
+        let whose = self.whose;
         Some(match watch.standing() {
             Standing::Serving(info) => match &info.coming {
-                Some(coming) if self.serving => format!("engine to come: {coming}\n"),
+                Some(coming) if self.serving => format!("{whose}engine to come: {coming}\n"),
                 _ => {
                     self.serving = true;
-                    start_words(&info, &self.manifest)
+                    self.words(&info)
                 }
             },
-            Standing::WarmingUp(what) => format!("engine: {what}\n"),
+            Standing::WarmingUp(what) => format!("{whose}engine: {what}\n"),
             Standing::Down(why) => {
                 self.serving = false;
-                format!("engine: none serves: {why}\n")
+                format!("{whose}engine: none serves: {why}\n")
             }
         })
+    }
+
+    /// What serves, a line each, for an engine that is there as long as it lives.
+    pub fn words(&self, info: &EngineInfo) -> String {
+        let lines = start_words(info, &self.manifest);
+        let lines = lines.lines().map(|line| format!("{}{line}\n", self.whose));
+        lines.collect()
     }
 }

@@ -11,7 +11,7 @@ pub use health::Health;
 pub use log::{LogArgs, log};
 
 use echocart_core::clock;
-use echocart_core::events::{Estimate, Event, SessionInfo, State, StateKind, TokenCount};
+use echocart_core::events::{Estimate, Event, SessionInfo, State, StateKind, Status, TokenCount};
 use echocart_core::observer::Observer;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -116,7 +116,8 @@ impl Tally {
             let share = |t: TokenCount| t.used as f64 / t.all.max(1) as f64;
             self.tokens_share = Some(estimate.tokens.map_or(1.0, share));
         }
-        let newest = estimate.view.evidence.segments.last();
+        let viewed = estimate.view.status != Status::NotDue;
+        let newest = estimate.view.evidence.segments.last().filter(|_| viewed);
         if let Some(newest) = newest.map(|s| s.last_capture_nanos) {
             self.newest_evidence_nanos = Some(newest);
         }

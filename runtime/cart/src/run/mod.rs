@@ -2,6 +2,7 @@
 
 mod capture;
 mod events;
+mod guide;
 mod latency;
 mod memory;
 mod saving;
@@ -80,6 +81,7 @@ fn run_with(
     let options = OpenOptions {
         assume_fps: args.assume_fps,
     };
+    let guide = guide::package(args, &config, &package.manifest)?;
     let source = echocart_capture::open(&args.source, &options).because(Cause::Source)?;
     let say = &mut |line: &str| {
         let _ = writeln!(std::io::stdout(), "engine: {line}");
@@ -100,13 +102,17 @@ fn run_with(
         Some(millis) => Box::new(engine::Delayed::new(engine, Duration::from_millis(millis))),
         None => engine,
     };
+    let own = (patience, pace);
+    let guide = guide.map(|package| guide::start(package, &config, library, own, say));
+    let mut guide = guide.transpose()?;
     let events_file = events::create(args.events.as_deref())?;
     let dump = capture::create_dump(args.dump_frames.as_deref())?;
 
     capture::refuse_live(&source.describe(), pace, args.looped)?;
     let desk = match config.serve.exam.as_ref().filter(|_| served) {
         Some(exam) => {
-            let standard = &package.manifest.view.standard;
+            let says_the_view = guide.as_ref().map(|guide| &guide.setup.manifest);
+            let standard = &says_the_view.unwrap_or(&package.manifest).view.standard;
             let desk = Desk::open(exam, standard, clock::now_nanos);
             Some(desk.map_err(|e| Failure::text(Cause::Usage, e))?)
         }
@@ -129,7 +135,7 @@ fn run_with(
         .transpose()
         .because(Cause::Other)?;
     let info = source.describe();
-    let mut announcer = Announcer::new(engine.as_ref(), &package.manifest);
+    let mut announcer = Announcer::new(engine.as_ref(), &package.manifest, "");
     let mut lines = format!(
         "source: {} ({}), {}x{} {}, {}\npackage: {}, {} ({}), {}\nsignature: {}\n",
         info.name,
@@ -146,8 +152,9 @@ fn run_with(
     );
     lines += &match announcer.news() {
         Some(news) => news,
-        None => engine::start_words(&engine.info(), &package.manifest),
+        None => announcer.words(&engine.info()),
     };
+    lines += &guide.as_mut().map(guide::words).unwrap_or_default();
     match &server {
         Some(server) => lines += &format!("page: {}\n", server.url()),
         None if !args.headless => lines += "page: none with --pace max\n",
@@ -161,6 +168,7 @@ fn run_with(
         config = shown,
         "effective configuration"
     );
+    let (setup, mut guide_news) = guide.map(|g| (g.setup, g.announcer)).unzip();
     let setup = SessionSetup {
         package: package.name(),
         signed: package.signed,
@@ -172,7 +180,7 @@ fn run_with(
             true => Kept::Forced,
             false => Kept::AsAllowed,
         },
-        guide: None,
+        guide: setup,
     };
     let (mut session, producer, receiver) = Session::start(setup).because(Cause::Other)?;
     metrics.observe(session.observer());
@@ -199,11 +207,15 @@ fn run_with(
         if let Some(news) = announcer.news() {
             print(&news);
         }
+        if let Some(news) = guide_news.as_mut().and_then(Announcer::news) {
+            print(&news);
+        }
         std::thread::sleep(POLL);
     }
     let ended = capture.join_within(Duration::from_millis(300));
     while !stop.load(Ordering::Relaxed) && !session.wait_finished(POLL) {}
     let latencies = session.latencies();
+    let guides = session.guide_latencies();
     session.stop();
     let written = events.join();
     let recorded = recording.map_or(Ok(()), |path| saving.at_the_end(path));
@@ -211,6 +223,11 @@ fn run_with(
         server.stop();
     }
     let _ = std::io::stderr().write_all(latency::words(&latencies).as_bytes());
+    if let Some(latencies) = guides {
+        let text = latency::words(&latencies);
+        let lines = text.lines().map(|line| format!("guide {line}\n"));
+        let _ = std::io::stderr().write_all(lines.collect::<String>().as_bytes());
+    }
     let code = match (ended, written.and(recorded)) {
         (CaptureEnd::Failed(failure), _) => failure.report(),
         (_, Err(failure)) => failure.report(),

@@ -31,7 +31,12 @@ impl StatusLine {
 
     pub fn event(&mut self, event: &Event) {
         match event {
-            Event::Estimate(estimate) => self.estimate = Some(estimate.clone()),
+            Event::Estimate(estimate) => {
+                let before = self.estimate.replace(estimate.clone());
+                if let (Some(now), Some(before)) = (&mut self.estimate, before) {
+                    now.leave_as_it_was(*before);
+                }
+            }
             Event::State(state) => {
                 if let Some(counters) = &state.counters {
                     self.counters.clone_from(counters);

@@ -3,7 +3,7 @@
 use super::exam::Desk;
 use axum::body::Bytes;
 use axum::extract::ws::Utf8Bytes;
-use echocart_core::events::{Event, StateKind};
+use echocart_core::events::{Event, StateKind, Status};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -37,8 +37,10 @@ struct Shared {
 struct Newest {
     started: Option<Utf8Bytes>,
     counters: Option<Utf8Bytes>,
-    estimate: Option<Utf8Bytes>,
+    /// The newest one that said everything, or those of the session's packages, by package.
+    estimates: Vec<(String, Utf8Bytes)>,
     engine: Option<Utf8Bytes>,
+    guide: Option<Utf8Bytes>,
     engine_down: Option<Utf8Bytes>,
     source_lost: Option<Utf8Bytes>,
     source_ended: Option<Utf8Bytes>,
@@ -115,7 +117,7 @@ impl Hub {
 
     /// A patient has gone, or something was switched off: late readers are not told of it either.
     pub(super) fn forget_estimate(&self) {
-        self.newest().estimate = None;
+        self.newest().estimates.clear();
     }
 
     /// Looks after the exam's time and file; does not end.
@@ -179,8 +181,13 @@ impl Hub {
 impl Newest {
     fn keep(&mut self, event: &Event, text: &Utf8Bytes) {
         match event {
-            Event::Estimate(_) => {
-                self.estimate = Some(text.clone());
+            Event::Estimate(estimate) => {
+                let of = &estimate.package;
+                let quiet = [estimate.view.status, estimate.lvef.status];
+                let whole = !quiet.contains(&Status::NotDue);
+                self.estimates
+                    .retain(|(package, _)| !whole && package != of);
+                self.estimates.push((of.clone(), text.clone()));
                 self.engine_down = None;
             }
             Event::Summary(_) => self.summary = Some(text.clone()),
@@ -196,14 +203,18 @@ impl Newest {
                         }
                     }
                     StateKind::SourceEnded => self.source_ended = Some(text.clone()),
-                    StateKind::EngineDown if state.session.is_none() => {
+                    StateKind::EngineDown if state.session.is_none() && state.guide.is_none() => {
                         self.engine_down = Some(text.clone());
                     }
                     StateKind::EngineDown
                     | StateKind::EngineReady
                     | StateKind::EngineWarmingUp
                     | StateKind::EngineProgress => {
-                        self.engine = Some(text.clone());
+                        let of = match state.guide {
+                            Some(_) => &mut self.guide,
+                            None => &mut self.engine,
+                        };
+                        *of = Some(text.clone());
                         self.engine_down = None;
                     }
                     StateKind::SourceLost => self.source_lost = Some(text.clone()),
@@ -219,19 +230,16 @@ impl Newest {
     }
 
     fn in_order(&self) -> Vec<Utf8Bytes> {
-        [
-            &self.started,
-            &self.engine,
-            &self.counters,
-            &self.estimate,
+        let before = [&self.started, &self.engine, &self.guide, &self.counters];
+        let after = [
             &self.engine_down,
             &self.source_lost,
             &self.source_ended,
             &self.summary,
-        ]
-        .into_iter()
-        .flatten()
-        .cloned()
-        .collect()
+        ];
+        let estimates = self.estimates.iter().map(|(_, text)| text);
+        let before = before.into_iter().flatten();
+        let all = before.chain(estimates).chain(after.into_iter().flatten());
+        all.cloned().collect()
     }
 }

@@ -38,6 +38,7 @@ fn state(kind: StateKind, captured: u64) -> Event {
             ..Counters::default()
         }),
         session: None,
+        guide: None,
         area: None,
         signal: None,
     }))
@@ -66,6 +67,40 @@ fn until_frames_wanted(hub: &Hub, wanted: bool) {
     while hub.wants_frames() != wanted {
         std::thread::yield_now();
     }
+}
+
+/// An estimate of `package` whose outputs have these statuses.
+fn estimate(package: &str, clip: u64, [view, lvef]: [&str; 2]) -> Event {
+    let output = |status: &str| {
+        let reason = (status == "WITHHELD").then_some("WARMING_UP");
+        serde_json::json!({"status": status, "reason": reason, "evidence": {"segments": []}, "valid_until_nanos": null})
+    };
+    let estimate = serde_json::json!({
+        "type": "estimate", "schema": 1, "clip": clip, "provider": "CPU", "package": package, "config": "0",
+        "view": output(view), "lvef": output(lvef), "signal": output("OFF"),
+    });
+    serde_json::from_value(estimate).unwrap()
+}
+
+#[test]
+fn a_late_reader_is_told_what_each_package_said_last_and_nothing_of_before_a_refusal() {
+    let hub = Hub::new(None);
+    let told = || -> Vec<u64> {
+        let so_far = hub.subscribe().so_far;
+        let clips = so_far.iter().filter_map(|text| {
+            let event: serde_json::Value = serde_json::from_str(text).unwrap();
+            event["clip"].as_u64()
+        });
+        clips.collect()
+    };
+    hub.event(&estimate("guide", 1, ["WITHHELD", "NOT_DUE"]));
+    hub.event(&estimate("measure", 1, ["NOT_DUE", "WITHHELD"]));
+    hub.event(&estimate("guide", 3, ["WITHHELD", "NOT_DUE"]));
+    assert_eq!(told(), [1, 3]);
+    hub.event(&estimate("measure", 4, ["WITHHELD", "WITHHELD"]));
+    assert_eq!(told(), [4]);
+    hub.event(&estimate("guide", 5, ["WITHHELD", "NOT_DUE"]));
+    assert_eq!(told(), [4, 5]);
 }
 
 #[test]

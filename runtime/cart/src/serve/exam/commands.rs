@@ -251,7 +251,7 @@ impl Inner {
             None => self.watch.heart(now),
         };
         let lvef = match &chosen {
-            Some(seen) => Some((seen.clip, seen.lvef.clone(), seen.package.clone())),
+            Some(seen) => seen.lvef.clone(),
             None => self.watch.lvef(now),
         };
         let lvef = lvef.filter(|_| self.exam.measurement);

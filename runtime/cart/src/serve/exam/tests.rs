@@ -92,13 +92,20 @@ impl Room {
 
     /// Half a second of images, then an estimate of the last two seconds.
     fn say(&mut self, says: &Says) -> Option<Event> {
+        self.say_with(says, |_| {})
+    }
+
+    /// The same, of an estimate that is edited.
+    fn say_with(&mut self, says: &Says, edit: impl FnOnce(&mut Estimate)) -> Option<Event> {
         for _ in 0..15 {
             NOW.set(now() + SECOND / 30);
             let jpeg = [vec![0; 16], vec![7; 100]].concat();
             self.desk.image(&Bytes::from(jpeg), 16, now());
         }
         self.clip += 1;
-        let event = Event::Estimate(Box::new(estimate(self.clip, says)));
+        let mut estimate = estimate(self.clip, says);
+        edit(&mut estimate);
+        let event = Event::Estimate(Box::new(estimate));
         let Told { event, .. } = self.desk.event(&event);
         event.map(std::borrow::Cow::into_owned)
     }
@@ -261,6 +268,46 @@ fn a_frozen_scanner_moves_the_last_valid_ef_to_a_capture_once() {
         1,
         "an EF of another sector was kept"
     );
+}
+
+#[test]
+fn a_scanner_that_freezes_again_is_captured_again() {
+    let mut room = Room::new();
+    for captures in 1..3 {
+        room.say(&elsewhere());
+        room.say(&unsure(Reason::Frozen));
+        room.say(&unsure(Reason::Frozen));
+        assert_eq!(room.exam().captures.len(), captures);
+    }
+}
+
+#[test]
+fn a_capture_beside_a_guide_has_its_view_and_the_other_package_s_ef() {
+    let mut room = Room::new();
+    let tell = |room: &mut Room, guide: bool| {
+        room.say_with(&elsewhere(), |estimate| match guide {
+            true => estimate.lvef = Output::not_due(estimate.lvef.evidence.clone()),
+            false => {
+                estimate.package = "measure@0123456789ab".to_owned();
+                let evidence = estimate.view.evidence.clone();
+                estimate.view = Output::not_due(evidence);
+            }
+        })
+    };
+    for guide in [true, true, true, true, false, true] {
+        tell(&mut room, guide);
+    }
+    room.ask(Command::Capture).unwrap();
+    let capture = room.newest();
+    assert_eq!(
+        (capture.clip, capture.package.as_str()),
+        (Some(5), "measure@0123456789ab")
+    );
+    assert_eq!(capture.lvef.value.unwrap().percent, 52.0);
+    assert_eq!(capture.label.unwrap().label, "SSN");
+    room.ask(Command::Best).unwrap();
+    let best = room.newest();
+    assert_eq!((best.clip, best.how), (Some(5), How::Best));
 }
 
 #[test]

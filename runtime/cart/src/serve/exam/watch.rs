@@ -6,16 +6,19 @@ use std::collections::{BTreeMap, VecDeque};
 /// How long after its newest frame a heart rate still stands for the heart.
 const HEART_NANOS: i64 = 3_000_000_000;
 
+/// The newest output of EF: its estimate, itself, its package.
+pub type Ef = (u64, Output<LvefValue>, String);
+
 /// One estimate as far as a capture needs it.
 #[derive(Debug, Clone)]
 pub struct Seen {
-    pub clip: u64,
     pub label: String,
     pub probability: f32,
     pub demonstration: bool,
     pub standard: Option<String>,
     pub signal: Option<f32>,
-    pub lvef: Output<LvefValue>,
+    /// The EF that stood then, with its estimate and package.
+    pub lvef: Option<Ef>,
     pub heart: Option<HeartRate>,
     pub package: String,
     pub first_nanos: i64,
@@ -31,11 +34,13 @@ impl Seen {
 
     /// Time of the first and last frame behind its EF, or else behind its view.
     pub fn span(&self) -> (i64, i64) {
-        let segments = &self.lvef.evidence.segments;
-        match self.lvef.has_value() {
-            true => span(segments).unwrap_or((self.first_nanos, self.last_nanos)),
-            false => (self.first_nanos, self.last_nanos),
-        }
+        let valued = self
+            .lvef
+            .as_ref()
+            .filter(|(_, output, _)| output.has_value());
+        valued
+            .and_then(|(_, output, _)| span(&output.evidence.segments))
+            .unwrap_or((self.first_nanos, self.last_nanos))
     }
 }
 
@@ -54,8 +59,7 @@ pub struct Watch {
     least_signal: f32,
     /// Those of the last seconds with a view, oldest first.
     seen: VecDeque<Seen>,
-    /// The newest output of EF.
-    lvef: Option<(u64, Output<LvefValue>, String)>,
+    lvef: Option<Ef>,
     /// The heart rate of the newest estimate, and its newest frame.
     heart: Option<(HeartRate, i64)>,
     hold: Option<(String, i64, i64)>,
@@ -92,6 +96,14 @@ impl Watch {
 
     /// Takes the newest estimate; what is older than `keep_nanos` before it is forgotten.
     pub fn take(&mut self, estimate: &Estimate, keep_nanos: i64) -> Turn {
+        let frozen = estimate.view.reason == Some(Reason::Frozen);
+        if estimate.lvef.status != Status::NotDue && !frozen {
+            let package = estimate.package.clone();
+            self.lvef = Some((estimate.clip, estimate.lvef.clone(), package));
+        }
+        if estimate.view.status == Status::NotDue {
+            return Turn::Nothing;
+        }
         let segments = &estimate.view.evidence.segments;
         let reason = estimate.view.reason;
         let absent = matches!(
@@ -101,9 +113,9 @@ impl Watch {
         if let Some((_, last)) = span(segments).filter(|_| !absent) {
             self.present_nanos = self.present_nanos.max(Some(last));
         }
-        let frozen = reason == Some(Reason::Frozen);
-        let froze = frozen && !std::mem::replace(&mut self.frozen, frozen);
-        self.follow(estimate, froze || frozen, keep_nanos);
+        let froze = frozen && !self.frozen;
+        self.frozen = frozen;
+        self.follow(estimate, frozen, keep_nanos);
         match froze {
             true => Turn::Froze,
             false => Turn::Nothing,
@@ -118,10 +130,6 @@ impl Watch {
         }
         let newest = span(&estimate.view.evidence.segments).map(|(_, last)| last);
         self.heart = estimate.heart.zip(newest);
-        if estimate.lvef.status != Status::NotDue {
-            let package = estimate.package.clone();
-            self.lvef = Some((estimate.clip, estimate.lvef.clone(), package));
-        }
         let (Some(value), Some((first_nanos, last_nanos))) =
             (&estimate.view.value, span(&estimate.view.evidence.segments))
         else {
@@ -147,13 +155,12 @@ impl Watch {
             (Some(view), _) => Some((view.clone(), last_nanos, last_nanos)),
         };
         self.seen.push_back(Seen {
-            clip: estimate.clip,
             label: value.label.clone(),
             probability: most,
             demonstration: estimate.view.status == Status::Demonstration,
             standard,
             signal,
-            lvef: estimate.lvef.clone(),
+            lvef: self.lvef(last_nanos),
             heart: estimate.heart,
             package: estimate.package.clone(),
             first_nanos,
@@ -186,7 +193,7 @@ impl Watch {
     }
 
     /// The newest EF, or why there is none, at `now_nanos`: estimate, output, package.
-    pub fn lvef(&self, now_nanos: i64) -> Option<(u64, Output<LvefValue>, String)> {
+    pub fn lvef(&self, now_nanos: i64) -> Option<Ef> {
         let (clip, output, package) = self.lvef.clone()?;
         let stale = output
             .valid_until_nanos

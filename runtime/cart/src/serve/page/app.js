@@ -27,6 +27,7 @@ const exam = new ExamView(show);
 const nothing = () => ({
   outputs: { view: null, lvef: null, signal: null },
   session: null,
+  guide: null,
   counters: null,
   outline: null,
   ended: false,
@@ -49,8 +50,8 @@ const link = new Link({
     show();
   },
   reset: () => {
-    const { session } = known;
-    known = { ...nothing(), session };
+    const { session, guide } = known;
+    known = { ...nothing(), session, guide };
     image.reset();
     trend.clear();
     show();
@@ -112,9 +113,10 @@ function changeState(event) {
       known.outline = event.area?.outline ?? null;
     }
   }
-  if (event.session) {
-    known.session = event.session;
-    showSession(event.session);
+  known.session = event.session ?? known.session;
+  known.guide = event.guide ?? known.guide;
+  if (event.session || event.guide) {
+    showSession(known.session, known.guide);
   }
 }
 
@@ -226,7 +228,7 @@ function show() {
   showOutline(connected ? known.outline : null, exam.guides());
   showPicture(now, connected);
   const rates = image.rates(now);
-  showHealth(known.session, connected ? known.counters : null, known.clock, rates);
+  showHealth(known.session, known.guide, connected ? known.counters : null, known.clock, rates);
   announce(now, view, lvef);
 }
 
@@ -262,7 +264,7 @@ document.querySelector('#language').addEventListener('click', () => {
 function relabel() {
   exam.relabel();
   if (known.session) {
-    showSession(known.session);
+    showSession(known.session, known.guide);
   }
   show();
 }

@@ -131,11 +131,14 @@ export class Trend {
 }
 
 // The small corner: engine, step of the ladder, image, frames.
-export function showHealth(session, counters, clock, rates) {
+export function showHealth(session, guide, counters, clock, rates) {
   const { health } = words;
   const parts = [];
   if (session) {
     parts.push(`${health.providerLabel} ${health.provider(session.provider, session.variant)}`);
+  }
+  if (guide) {
+    parts.push(`${words.guide} ${health.provider(guide.provider, guide.variant)}`);
   }
   if (Number.isInteger(clock.ladder)) {
     parts.push(`${health.ladderLabel} ${health.ladder[clock.ladder]}`);
@@ -163,15 +166,19 @@ export function showHealth(session, counters, clock, rates) {
 }
 
 // What is running, and what must be said about it all the time.
-export function showSession(session) {
-  const item = (text) =>
-    Object.assign(document.createElement('li'), { textContent: fromRuntime(text) });
-  document.querySelector('#banners').replaceChildren(...session.banners.map(item));
+// `guide` is the package that says the view, where that is another one; otherwise null.
+export function showSession(session, guide) {
+  const item = (textContent) => Object.assign(document.createElement('li'), { textContent });
+  const guides = guide?.banners ?? [];
+  document.querySelector('#banners').replaceChildren(
+    ...session.banners.map((text) => item(fromRuntime(text))),
+    ...guides.map((text) => item(`${words.guide}: ${fromRuntime(text)}`)),
+  );
   const card = document.querySelector('#card');
   setText(card, session.card);
   card.title = session.card;
   setText(document.querySelector('#trained'), words.trained[session.trained] ?? session.trained);
-  const parts = words.build(session).map((text) => {
+  const parts = words.build(session, guide).map((text) => {
     return Object.assign(document.createElement('span'), { textContent: text });
   });
   document.querySelector('#build').replaceChildren(...parts);

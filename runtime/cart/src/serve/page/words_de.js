@@ -140,11 +140,13 @@ export const de = {
     simulated: 'mit simulierten Herzen trainiert',
     clinical: 'mit Patientendaten trainiert',
   },
-  build: (session) =>
+  guide: 'Ansichtsführung',
+  build: (session, guide) =>
     [
       session.model,
       session.library,
       session.package,
+      guide?.package,
       `Konfiguration ${session.config}`,
       `echocart ${session.version}`,
     ].filter(Boolean),

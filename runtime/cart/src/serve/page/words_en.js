@@ -139,11 +139,13 @@ export const en = {
     simulated: 'trained on simulated hearts',
     clinical: 'trained on patients',
   },
-  build: (session) =>
+  guide: 'View guide',
+  build: (session, guide) =>
     [
       session.model,
       session.library,
       session.package,
+      guide?.package,
       `config ${session.config}`,
       `echocart ${session.version}`,
     ].filter(Boolean),
