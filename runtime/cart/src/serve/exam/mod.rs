@@ -335,7 +335,13 @@ impl Inner {
             self.exam.hold = hold;
             self.exam.revision += 1;
         }
-        if wanted.is_some_and(|(_, nanos)| nanos >= needed) && self.capture(How::Auto, None).is_ok()
+        // Images are kept only while somebody looks: a clip that begins before them would be cut.
+        let now = (self.clock)();
+        let newest = self.watch.newest(now);
+        let whole = newest.is_some_and(|seen| self.recent.reaches(seen.span().0));
+        if whole
+            && wanted.is_some_and(|(_, nanos)| nanos >= needed)
+            && self.capture(How::Auto, None).is_ok()
         {
             self.exam.hold = None;
             self.watch.rearm();

@@ -282,6 +282,27 @@ fn a_scanner_that_freezes_again_is_captured_again() {
 }
 
 #[test]
+fn a_held_view_is_not_captured_before_its_images_reach_back_as_far_as_its_clip() {
+    let mut room = Room::new();
+    for _ in 0..6 {
+        // Nobody looks: there are estimates and no images.
+        NOW.set(now() + SECOND / 2);
+        room.clip += 1;
+        let event = Event::Estimate(Box::new(estimate(room.clip, &Says::default())));
+        room.desk.event(&event);
+    }
+    let mut says = 0;
+    while room.exam().captures.is_empty() {
+        room.say(&Says::default());
+        says += 1;
+        assert!(says < 10);
+    }
+    let capture = room.newest();
+    assert_eq!(capture.how, How::Auto);
+    assert!(capture.millis >= 1900, "{} ms", capture.millis);
+}
+
+#[test]
 fn a_capture_beside_a_guide_has_its_view_and_the_other_package_s_ef() {
     let mut room = Room::new();
     let tell = |room: &mut Room, guide: bool| {
