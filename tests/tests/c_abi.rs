@@ -363,18 +363,18 @@ fn contract_folder(dir: &Path) {
     let swapped = package("swapped");
     manifest(
         &swapped,
-        "frames = \"golden.pattern1.frames\"",
+        "frames = \"golden.heart1.frames\"",
         "frames = \"golden.pattern0.frames\"",
     );
     manifest(
         &swapped,
-        "frames = \"golden.pattern2.frames\"",
-        "frames = \"golden.pattern1.frames\"",
+        "frames = \"golden.heart2.frames\"",
+        "frames = \"golden.heart1.frames\"",
     );
     manifest(
         &swapped,
         "frames = \"golden.pattern0.frames\"",
-        "frames = \"golden.pattern2.frames\"",
+        "frames = \"golden.heart2.frames\"",
     );
 
     let altered = package("altered").join("head.view.fp32.weights");

@@ -128,7 +128,7 @@ fn an_exported_package_verifies_and_two_exports_are_the_same_bytes() {
         "not signed",
         "variant fp32 on CPU",
         ": pass",
-        "pattern1",
+        "heart1",
         "head lvef 2",
     ];
     expect(&["package", "verify", made.text()], 0, &words);
@@ -173,10 +173,7 @@ fn a_rehashed_head_without_weights_is_refused_by_its_name() {
 
 #[test]
 fn rehashed_frames_outputs_and_sampling_are_noticed() {
-    for (name, at) in [
-        ("golden.pattern1.frames", 5_000),
-        ("golden.pattern2.npz", 2000),
-    ] {
+    for (name, at) in [("golden.heart1.frames", 5_000), ("golden.heart2.npz", 2000)] {
         let made = Made::new();
         made.rehashed(name, |bytes| bytes[at..at + 600].fill(0x40));
         expect(&["package", "verify", made.text()], 1, &[": fail"]);

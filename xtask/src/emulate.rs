@@ -79,7 +79,7 @@ impl CheckAarch64 {
         }
         let library = onnx_runtime(layout)?;
         let package = layout.generated_package();
-        let frames = package.join("golden.pattern1.frames");
+        let frames = package.join("golden.heart1.frames");
         if !frames.is_file() {
             println!(
                 "not run: example and rules, there is no package of generated weights (cargo xtask test)"

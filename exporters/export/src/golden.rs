@@ -16,8 +16,8 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
+mod heart;
 mod measured;
-mod pattern;
 
 /// Makes an engine on ONNX Runtime's CPU provider over the named variant of a package whose files
 /// are written but perhaps not yet hashed, whichever providers the variant is for.
@@ -27,7 +27,7 @@ pub type MakeGoldenEngine<'a> =
 /// Which frames the golden clips are made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GoldenFrames {
-    /// A moving pattern that holds nobody's heart.
+    /// Two simulated hearts.
     Synthetic,
     /// Frames of one or two sources, each from its beginning.
     Given {
@@ -75,7 +75,7 @@ impl GoldenPlan<'_> {
     /// Steps that [`add`] takes.
     pub(crate) fn steps(&self, manifest: &Manifest) -> usize {
         let clips = match &self.frames {
-            GoldenFrames::Synthetic => pattern::CLIPS.len(),
+            GoldenFrames::Synthetic => heart::CLIPS.len(),
             GoldenFrames::Given { clips, .. } => clips.len(),
         };
         let graphs = |v: &Variant| v.heads.values().map(|by| by.len()).sum::<usize>();
@@ -229,12 +229,12 @@ type Dumps = (Vec<(String, Vec<u8>)>, String);
 fn dumps(frames: &GoldenFrames, manifest: &Manifest) -> Result<Dumps, ExportError> {
     match frames {
         GoldenFrames::Synthetic => {
-            let dump = |clip: &pattern::Clip| {
+            let dump = |clip: &heart::Clip| {
                 let frames = clip.frames(manifest).map_err(refused(clip.name))?;
                 Ok((clip.name.to_owned(), dump(&frames)?))
             };
-            let dumps: Result<Vec<_>, ExportError> = pattern::CLIPS.iter().map(dump).collect();
-            let origin = "synthetic: a moving pattern, no recorded image";
+            let dumps: Result<Vec<_>, ExportError> = heart::CLIPS.iter().map(dump).collect();
+            let origin = "synthetic: simulated hearts, no recorded image";
             Ok((dumps?, origin.to_owned()))
         }
         GoldenFrames::Given { clips, permission } => {

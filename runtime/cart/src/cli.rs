@@ -270,8 +270,8 @@ pub struct ExportArgs {
         requires = "variants"
     )]
     pub target: Vec<Target>,
-    /// Make the golden clips from the first clip of these recordings (one or two) instead of a
-    /// synthetic pattern. Their images go into the package as they are: what is burned in, names and
+    /// Make the golden clips from the first clip of these recordings (one or two) instead of two
+    /// simulated hearts. Their images go into the package as they are: what is burned in, names and
     /// dates included, is kept, so remove it first.
     #[arg(long, value_name = "FILE", num_args = 1.., requires = "distribution_permitted")]
     pub golden_from: Vec<PathBuf>,

@@ -129,7 +129,7 @@ fn two_exports_have_the_same_golden_files() {
     let a = export(tiny_recipe(), &a, GoldenFrames::Synthetic).unwrap();
     let b = export(tiny_recipe(), &b, GoldenFrames::Synthetic).unwrap();
     assert_eq!(a.hash, b.hash);
-    assert!(a.manifest.files.contains_key("golden.pattern2.frames"));
+    assert!(a.manifest.files.contains_key("golden.heart2.frames"));
 }
 
 #[test]

@@ -1,41 +1,58 @@
-//! A moving pattern for golden clips, in whole numbers: the same on every machine.
+//! Simulated hearts for golden clips: what an encoder is made for, and nobody's image.
 
 use echocart_core::frame::{Frame, FrameMeta, PixelFormat};
 use echocart_core::manifest::{Manifest, ManifestError};
 use echocart_core::preprocess::{MAX_SIDE_PX, Preprocessor};
+use echocart_phantom::{PhantomError, Spec};
+use std::sync::OnceLock;
 
-/// The clips of every package. They differ in format, size, texture and motion.
-pub(super) const CLIPS: [Clip; 2] = [
+/// The clips of every package. They differ in format, view and motion.
+pub(super) static CLIPS: [Clip; 2] = [
     Clip {
-        name: "pattern1",
+        name: "heart1",
         format: PixelFormat::Gray8,
-        wavelength_px: 23,
-        speed: 3,
+        heart: "view=A4C,ef=60,hr=60,seed=1,fps=16,seconds=2,size=320x240",
         seed: 1,
+        images: OnceLock::new(),
     },
     Clip {
-        name: "pattern2",
+        name: "heart2",
         format: PixelFormat::Rgb24,
-        wavelength_px: 71,
-        speed: -1,
+        heart: "view=PLAX,ef=35,hr=90,seed=2,gain=-6,fps=16,seconds=2,size=320x240",
         seed: 2,
+        images: OnceLock::new(),
     },
 ];
 
-/// One clip of the pattern.
+/// Width and height of the images that frames are taken from.
+const SIZE: [usize; 2] = [320, 240];
+const PER_SECOND: i64 = 16;
+/// Red, green and blue of white, in sixteenths: a tint, so that channels are told apart.
+const TINT: [u16; 3] = [16, 15, 13];
+
+/// One clip.
 pub(super) struct Clip {
     pub name: &'static str,
     format: PixelFormat,
-    wavelength_px: i64,
-    speed: i64,
+    /// The phantom.
+    heart: &'static str,
     seed: u64,
+    /// Its images, rendered once.
+    images: OnceLock<Vec<Vec<u8>>>,
 }
 
 impl Clip {
     /// Frames for one clip at irregular times, with others between them, in odd sizes that the
     /// package's steps change.
-    pub fn frames(&self, manifest: &Manifest) -> Result<Vec<Frame>, ManifestError> {
+    pub fn frames(&self, manifest: &Manifest) -> Result<Vec<Frame>, FramesError> {
         let (width_px, height_px) = self.size(manifest)?;
+        let images = match self.images.get() {
+            Some(images) => images,
+            None => {
+                let rendered = render(self.heart)?;
+                self.images.get_or_init(|| rendered)
+            }
+        };
         let frame = |capture_nanos| {
             let meta = FrameMeta {
                 width_px,
@@ -47,7 +64,7 @@ impl Clip {
             };
             Frame {
                 meta,
-                pixels: self.pixels(&meta),
+                pixels: pixels(images, &meta),
             }
         };
         Ok(self.times(manifest).into_iter().map(frame).collect())
@@ -92,31 +109,49 @@ impl Clip {
         times.push(due(manifest.encoder.frames));
         times
     }
+}
 
-    fn pixels(&self, meta: &FrameMeta) -> Vec<u8> {
-        let time = meta.capture_nanos / 1_000_000 * self.speed;
-        let mut random = Random(self.seed ^ meta.capture_nanos as u64);
-        let mut pixels = Vec::with_capacity(meta.frame_bytes());
-        for y in 0..i64::from(meta.height_px) {
-            for x in 0..i64::from(meta.width_px) {
-                let speckle = (random.next() % 48) as i64;
-                for channel in 0..meta.format.bytes() as i64 {
-                    let across = self.wave(16 * x + (3 + channel) * y + time / 4);
-                    let down = self.wave(11 * y - (5 + 2 * channel) * x - time / 7);
-                    let value = 24 + speckle + across * down / 420;
-                    pixels.push(value.clamp(0, 255) as u8);
-                }
+/// Why there are no frames.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FramesError {
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    #[error("phantom: {0}")]
+    Phantom(#[from] PhantomError),
+}
+
+/// Every frame of a phantom.
+fn render(heart: &str) -> Result<Vec<Vec<u8>>, PhantomError> {
+    let mut screen = Spec::parse(heart)?.screen()?;
+    let frames = 0..screen.phantom().exam().frames;
+    let image = |frame| {
+        let mut pixels = vec![0; SIZE[0] * SIZE[1]];
+        screen.render(frame, &mut pixels);
+        pixels
+    };
+    Ok(frames.map(image).collect())
+}
+
+/// The image of a time, in the size and format of a frame; times beyond the last image begin anew.
+fn pixels(images: &[Vec<u8>], meta: &FrameMeta) -> Vec<u8> {
+    let at = meta.capture_nanos / (1_000_000_000 / PER_SECOND);
+    let image = usize::try_from(at).unwrap_or(0) % images.len().max(1);
+    let (width, height) = (meta.width_px as usize, meta.height_px as usize);
+    let mut pixels = Vec::with_capacity(meta.frame_bytes());
+    for y in 0..height {
+        let from = y * SIZE[1] / height * SIZE[0];
+        for x in 0..width {
+            let grey = images
+                .get(image)
+                .map(|image| image[from + x * SIZE[0] / width]);
+            let grey = grey.unwrap_or(0);
+            match meta.format {
+                PixelFormat::Gray8 => pixels.push(grey),
+                _ => pixels.extend(TINT.map(|share| (u16::from(grey) * share / 16) as u8)),
             }
         }
-        pixels
     }
-
-    /// A triangle wave from 0 to 255 over sixteenths of a pixel.
-    fn wave(&self, place: i64) -> i64 {
-        let period = 16 * self.wavelength_px;
-        let at = place.rem_euclid(period);
-        at.min(period - at) * 2 * 255 / period
-    }
+    pixels
 }
 
 /// SplitMix64.
