@@ -81,6 +81,47 @@ fn a_plain_graph_runs_wholly_on_openvino() {
     assert!(report["policy"]["detail"].as_str().unwrap().contains(PLAIN));
 }
 
+/// Here the plug-in is not fetched, or there is no driver for it.
+#[test]
+fn tensorrt_rtx_is_refused_with_what_is_missing_and_the_next_provider_serves() {
+    if Path::new("/dev/nvidia0").exists() {
+        println!("skipped: a GPU");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let package = dir.path().join("package");
+    let generated = fetched("packages/generated").unwrap();
+    plain_package(&generated, &package, &["TensorRT-RTX", "CPU"]).unwrap();
+    let missing = |text: &str| {
+        text.contains("runtime-libs --provider tensorrt-rtx") || text.contains("NVIDIA driver")
+    };
+    let strict = config(&dir, "providers = [\"TensorRT-RTX\"]\npolicy = \"strict\"");
+    let (output, report) = doctor(&strict, &package, &[]);
+    assert_eq!(output.status.code(), Some(5), "{}", text(&output));
+    let detail = report["policy"]["detail"].as_str().unwrap();
+    assert!(missing(detail), "{detail}");
+    let all = report["providers"].as_array().unwrap();
+    let ours = all
+        .iter()
+        .find(|p| p["provider"] == "TensorRT-RTX")
+        .unwrap();
+    assert_eq!(ours["note"], "compiled, never run by us");
+    assert!(missing(ours["problem"].as_str().unwrap()), "{ours}");
+    let line = "providers = [\"TensorRT-RTX\", \"CPU\"]\npolicy = \"degrade\"";
+    let (output, report) = doctor(&config(&dir, line), &package, &[]);
+    assert!(output.status.success(), "{}", text(&output));
+    let degraded = report["policy"]["degraded"].as_str().unwrap();
+    assert!(
+        degraded.starts_with("TensorRT-RTX does not serve"),
+        "{degraded}"
+    );
+    assert!(missing(degraded), "{degraded}");
+    let hashes = format!("libraries = [\"{}\"]", "0".repeat(64));
+    let line = "providers = [\"TensorRT-RTX\"]\npolicy = \"pinned\"\nvariant = \"fp32\"\n";
+    let (output, _) = doctor(&config(&dir, &(line.to_owned() + &hashes)), &package, &[]);
+    assert_eq!(output.status.code(), Some(5), "{}", text(&output));
+}
+
 #[test]
 fn degrade_serves_with_the_next_provider_and_says_so_in_every_event() {
     let dir = tempfile::tempdir().unwrap();

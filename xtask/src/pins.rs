@@ -230,6 +230,108 @@ pub fn cuda(layout: &Layout, architecture: &str) -> Result<Wheel> {
     })
 }
 
+/// ONNX Runtime 1.28.0 and, into the same folder, NVIDIA's TensorRT-RTX plug-in for it.
+///
+/// The driver is not part of it. `libtensorrt_plugins.so` of the wheel is left out: our graphs have
+/// no operators of it.
+///
+/// # Errors
+/// When no wheels are pinned for the architecture.
+pub fn tensorrt_rtx(layout: &Layout, architecture: &str) -> Result<[Wheel; 2]> {
+    let into = layout.library_folder("tensorrt-rtx-0.5.0");
+    let runtime = onnx_runtime(layout, architecture)?;
+    let (platforms, file, pin, libraries): (&[&str], _, _, Vec<Member>) = match architecture {
+        "x86_64" => (
+            &["manylinux_2_28_x86_64"],
+            "onnxruntime_ep_nv_tensorrt_rtx_cu13-0.5.0-py3-none-manylinux_2_28_x86_64.whl",
+            Pin {
+                bytes: 146_476_965,
+                sha256: "32f575c633d171b4edf4b53d3bb22b72a6c9c0a850d2982ce9a788a5d40d3298",
+            },
+            vec![
+                member(
+                    "onnxruntime_ep_nv_tensorrt_rtx/libonnxruntime_providers_nv_tensorrt_rtx.so",
+                    "libonnxruntime_providers_nv_tensorrt_rtx.so",
+                    5_113_208,
+                    "d83dde283dd583376fa17b49fbc9d7c85674ae1a077f7e5671f79c4e2f056d78",
+                ),
+                member(
+                    "onnxruntime_ep_nv_tensorrt_rtx/libcudart.so.13.4.36",
+                    "libcudart.so.13",
+                    798_496,
+                    "82d50fc923566a86ff5449cb190d58007a26280669b4f62be2c284cacb51ed24",
+                ),
+                member(
+                    "onnxruntime_ep_nv_tensorrt_rtx/libtensorrt_rtx.so.1.7.1",
+                    "libtensorrt_rtx.so.1",
+                    234_013_248,
+                    "6980f8946580af43f06ccbd82a06c65d61638ff76329d726764a0a408747be84",
+                ),
+                member(
+                    "onnxruntime_ep_nv_tensorrt_rtx/libtensorrt_onnxparser_rtx.so.1.7.1",
+                    "libtensorrt_onnxparser_rtx.so.1",
+                    4_097_984,
+                    "8bc09093b0e460f494d0410d8a2d2739b3e4de441d016e1f8ffa74bfb99a49aa",
+                ),
+            ],
+        ),
+        "aarch64" => (
+            &["manylinux_2_35_aarch64"],
+            "onnxruntime_ep_nv_tensorrt_rtx_cu13-0.5.0-py3-none-manylinux_2_35_aarch64.whl",
+            Pin {
+                bytes: 134_855_549,
+                sha256: "1f0bb2b89bb3dfd43096fccb8ec1f581c266c5852c4e6ba672b7bf790c8c96c2",
+            },
+            vec![
+                member(
+                    "onnxruntime_ep_nv_tensorrt_rtx/libonnxruntime_providers_nv_tensorrt_rtx.so",
+                    "libonnxruntime_providers_nv_tensorrt_rtx.so",
+                    4_618_848,
+                    "e5bfbd98a3845489672481f6632def361d730af6b0b5f45b716fb6a279b7b4f7",
+                ),
+                member(
+                    "onnxruntime_ep_nv_tensorrt_rtx/libcudart.so.13.4.46",
+                    "libcudart.so.13",
+                    793_872,
+                    "20041c8eafd0ec3cdf884d20152d565acbf63b68f417a70be18d78bd2e8f7b86",
+                ),
+                member(
+                    "onnxruntime_ep_nv_tensorrt_rtx/libtensorrt_rtx.so.1.7.1",
+                    "libtensorrt_rtx.so.1",
+                    213_678_008,
+                    "fa95f5785feb6210f872419a5ded4c340b5c22cf23fdace92b01a5627a8da77b",
+                ),
+                member(
+                    "onnxruntime_ep_nv_tensorrt_rtx/libtensorrt_onnxparser_rtx.so.1.7.1",
+                    "libtensorrt_onnxparser_rtx.so.1",
+                    3_361_776,
+                    "e0d66b6fe8d7b443d9e10436c2b89ce2435db7e8d34f931971a8a463c50b5084",
+                ),
+            ],
+        ),
+        other => bail!(
+            "no TensorRT-RTX plug-in is pinned here: expected x86_64 or aarch64, found {other}"
+        ),
+    };
+    let mut members = libraries;
+    members.push(member(
+        "onnxruntime_ep_nv_tensorrt_rtx/Acknowledgements.txt",
+        "Acknowledgements.txt",
+        105_200,
+        "3b67e831a770f7daf66a7a0772cc23e6a22fd5e3fb8ffef74c4a717357d2a096",
+    ));
+    let plugin = Wheel {
+        title: "TensorRT-RTX plug-in 0.5.0",
+        requirement: "onnxruntime-ep-nv-tensorrt-rtx-cu13==0.5.0",
+        platforms,
+        file,
+        pin,
+        into: into.clone(),
+        members,
+    };
+    Ok([Wheel { into, ..runtime }, plugin])
+}
+
 /// NVIDIA's ahead-of-time compiler of TensorRT for RTX 1.7.1, and what it needs on a machine without a GPU.
 ///
 /// # Errors
@@ -392,7 +494,9 @@ mod tests {
             cine(&layout()),
         ]
         .into_iter()
-        .chain(tensorrt(&layout(), "x86_64").unwrap());
+        .chain(tensorrt(&layout(), "x86_64").unwrap())
+        .chain(tensorrt_rtx(&layout(), "x86_64").unwrap())
+        .chain(tensorrt_rtx(&layout(), "aarch64").unwrap());
         let wheels: Vec<Wheel> = wheels.collect();
         let pins = wheels.iter().flat_map(|wheel| {
             std::iter::once(wheel.pin).chain(wheel.members.iter().map(|m| m.pin))

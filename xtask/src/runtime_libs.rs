@@ -29,6 +29,8 @@ enum Provider {
     Cuda,
     /// The same download as CUDA; TensorRT 10 comes from the system
     Tensorrt,
+    /// NVIDIA's plug-in for RTX GPUs, 166 MB; only the driver comes from the system
+    TensorrtRtx,
 }
 
 impl RuntimeLibs {
@@ -37,8 +39,11 @@ impl RuntimeLibs {
     /// # Errors
     /// The first thing that could not be installed or fetched.
     pub fn run(&self, layout: &Layout) -> Result<()> {
-        let wheel = self.provider.wheel(layout, std::env::consts::ARCH)?;
-        let missing = !wheels::lacking(&wheel)?.is_empty();
+        let wheels = self.provider.wheels(layout, std::env::consts::ARCH)?;
+        let mut missing = false;
+        for wheel in &wheels {
+            missing |= !wheels::lacking(wheel)?.is_empty();
+        }
         if missing && !self.no_system {
             debian::install_missing(Needs {
                 pip: true,
@@ -47,12 +52,16 @@ impl RuntimeLibs {
         }
         if missing {
             let _lock = Lock::take(layout)?;
-            let lacking = wheels::lacking(&wheel)?;
-            if !lacking.is_empty() {
-                wheels::fetch(&wheel, &lacking, layout)?;
+            for wheel in &wheels {
+                let lacking = wheels::lacking(wheel)?;
+                if !lacking.is_empty() {
+                    wheels::fetch(wheel, &lacking, layout)?;
+                }
             }
         }
-        println!("{}: {}", wheel.title, layout.short(&wheel.into).display());
+        for wheel in &wheels {
+            println!("{}: {}", wheel.title, layout.short(&wheel.into).display());
+        }
         if let Some(rest) = self.provider.needs_besides() {
             println!("{rest}");
         }
@@ -62,12 +71,13 @@ impl RuntimeLibs {
 }
 
 impl Provider {
-    fn wheel(self, layout: &Layout, architecture: &str) -> Result<Wheel> {
-        match self {
-            Self::Cpu => pins::onnx_runtime(layout, architecture),
-            Self::Openvino => pins::openvino(layout, architecture),
-            Self::Cuda | Self::Tensorrt => pins::cuda(layout, architecture),
-        }
+    fn wheels(self, layout: &Layout, architecture: &str) -> Result<Vec<Wheel>> {
+        Ok(match self {
+            Self::Cpu => vec![pins::onnx_runtime(layout, architecture)?],
+            Self::Openvino => vec![pins::openvino(layout, architecture)?],
+            Self::Cuda | Self::Tensorrt => vec![pins::cuda(layout, architecture)?],
+            Self::TensorrtRtx => pins::tensorrt_rtx(layout, architecture)?.into(),
+        })
     }
 
     fn needs_besides(self) -> Option<&'static str> {
@@ -80,6 +90,10 @@ impl Provider {
             Self::Tensorrt => Some(
                 "not fetched, must be on the system: what CUDA needs, libnvinfer.so.10 and \
                  libnvonnxparser.so.10 of NVIDIA TensorRT 10",
+            ),
+            Self::TensorrtRtx => Some(
+                "not fetched, must be on the system: an NVIDIA driver for CUDA 13 (libcuda.so.1, \
+                 libnvidia-ml.so.1)",
             ),
         }
     }
@@ -98,19 +112,21 @@ mod tests {
     #[test]
     fn an_architecture_without_a_wheel_is_named() {
         for provider in [Provider::Openvino, Provider::Cuda, Provider::Tensorrt] {
-            let error = provider.wheel(&layout(), "aarch64").unwrap_err();
+            let error = provider.wheels(&layout(), "aarch64").unwrap_err();
             assert!(error.to_string().ends_with("found aarch64"), "{error}");
         }
-        Provider::Cpu.wheel(&layout(), "aarch64").unwrap();
+        for provider in [Provider::Cpu, Provider::TensorrtRtx] {
+            provider.wheels(&layout(), "aarch64").unwrap();
+        }
     }
 
     #[test]
     fn the_runtime_knows_every_library_that_is_fetched() {
         let known = include_str!("../../runtime/infer/src/pins.rs");
         for provider in Provider::value_variants() {
-            let wheel = provider.wheel(&layout(), "x86_64").unwrap();
-            let libraries = wheel.members.iter().filter(|m| m.name.contains(".so"));
-            for library in libraries {
+            let wheels = provider.wheels(&layout(), "x86_64").unwrap();
+            let members = wheels.iter().flat_map(|wheel| &wheel.members);
+            for library in members.filter(|m| m.name.contains(".so")) {
                 assert!(known.contains(library.pin.sha256), "{}", library.name);
             }
         }

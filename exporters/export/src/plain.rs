@@ -24,7 +24,7 @@ const CALIBRATED: [Precision; 4] = [
 ];
 
 /// A variant to be made beside fp32, by its name: `fp32-plain` for OpenVINO or `fp16-plain` for
-/// TensorRT, with `:N` for a fixed number of tokens.
+/// TensorRT and TensorRT-RTX, with `:N` for a fixed number of tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PlainVariant {
     precision: Precision,
@@ -43,10 +43,10 @@ impl PlainVariant {
         self.tokens
     }
 
-    fn provider(self) -> &'static str {
+    fn providers(self) -> &'static [&'static str] {
         match self.precision {
-            Precision::Fp16 => crate::engines::PROVIDER,
-            _ => "OpenVINO",
+            Precision::Fp16 => &["TensorRT", crate::engines::PROVIDER],
+            _ => &["OpenVINO"],
         }
     }
 }
@@ -77,7 +77,7 @@ impl FromStr for PlainVariant {
 }
 
 /// Checks that an export can make `variants` of an encoder of `all` tokens, and that every chip of
-/// `targets` takes those for TensorRT.
+/// `targets` takes those for TensorRT-RTX.
 ///
 /// # Errors
 /// [`ExportError::Request`] for a number format that a chip cannot take, with the reason; for one
@@ -122,7 +122,7 @@ pub fn check_variants(
             return wrong(what, "one of the name".to_owned(), "two".to_owned());
         }
     }
-    let compiled = |v: &PlainVariant| v.provider() == crate::engines::PROVIDER;
+    let compiled = |v: &PlainVariant| v.providers().contains(&crate::engines::PROVIDER);
     if let Some(target) = targets.first().filter(|_| !variants.iter().any(compiled)) {
         let expected = "a variant that is compiled for chips: fp16-plain".to_owned();
         return wrong(format!("target {target}"), expected, "none".to_owned());
@@ -246,7 +246,7 @@ pub(crate) fn add(
         let entry = Variant {
             precision: variant.precision,
             tokens: variant.tokens.map_or(Tokens::ANY, Tokens::Exactly),
-            providers: vec![variant.provider().to_owned()],
+            providers: variant.providers().iter().map(|&p| p.to_owned()).collect(),
             encoder,
             heads,
             tolerance: Tolerance::of(variant.precision),

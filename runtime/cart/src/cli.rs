@@ -257,11 +257,11 @@ pub struct ExportArgs {
     /// the layers after them take a 40th. fp32 computes the same; a hard test for quantisation.
     #[arg(long, requires = "generated_weights")]
     pub outliers: bool,
-    /// Variants to make beside fp32: fp32-plain (OpenVINO) and fp16-plain (TensorRT), whose attention
+    /// Variants to make beside fp32: fp32-plain (OpenVINO) and fp16-plain (TensorRT and TensorRT-RTX), whose attention
     /// is made of plain operators; with :N for exactly N tokens. Each is compared with fp32.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub variants: Vec<PlainVariant>,
-    /// Chips that the variants for TensorRT must suit: sm80, sm86, sm89, sm120. One that a chip
+    /// Chips that the variants for TensorRT-RTX must suit: sm80, sm86, sm89, sm120. One that a chip
     /// cannot take is refused, with the reason; `package compile` makes the engines.
     #[arg(
         long,

@@ -10,8 +10,8 @@ use echocart_core::config::{CartConfig, EngineConfig, Isolation, Policy};
 use echocart_core::engine::Engine;
 use echocart_core::package::Package;
 use echocart_infer::{
-    Assignments, Family, PinnedSet, Provider, check_library, family_library_path, has_bf16,
-    has_nvidia_gpu, has_vnni,
+    Assignments, PinnedSet, Provider, check_library, family_library_path, has_bf16, has_nvidia_gpu,
+    has_vnni,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -218,9 +218,10 @@ fn hashes(set: &PinnedSet) -> BTreeMap<&'static str, &'static str> {
 }
 
 fn note(provider: Provider) -> Option<&'static str> {
-    match provider.family() {
-        Family::Cuda => Some("not run on a GPU by us"),
-        Family::Cpu | Family::OpenVino => None,
+    match provider {
+        Provider::Cuda => Some("not run on a GPU by us"),
+        Provider::TensorRt | Provider::TensorRtRtx => Some("compiled, never run by us"),
+        Provider::Cpu | Provider::OpenVino => None,
     }
 }
 
@@ -348,16 +349,16 @@ fn words(report: &Report) -> String {
     for found in &report.providers {
         let version = found.version.as_deref().unwrap_or("no library");
         lines.push(format!(
-            "{:<9} {:<8} {version}, files {}",
+            "{:<12} {:<8} {version}, files {}",
             found.provider,
             if found.usable { "usable" } else { "missing" },
             found.files
         ));
         if let Some(path) = &found.library {
-            lines.push(format!("          {}", path.display()));
+            lines.push(format!("             {}", path.display()));
         }
-        lines.extend(found.problem.iter().map(|p| format!("          {p}")));
-        lines.extend(found.note.iter().map(|n| format!("          {n}")));
+        lines.extend(found.problem.iter().map(|p| format!("             {p}")));
+        lines.extend(found.note.iter().map(|n| format!("             {n}")));
     }
     let policy = &report.policy;
     lines.push(format!(

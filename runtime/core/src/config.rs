@@ -115,7 +115,8 @@ pub struct RecorderConfig {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct EngineConfig {
-    /// Providers in order of preference: `CPU`, `OpenVINO`, `CUDA`, `TensorRT`.
+    /// Providers in order of preference: `CPU`, `OpenVINO`, `CUDA`, `TensorRT`,
+    /// `TensorRT-RTX`.
     pub providers: Vec<String>,
     /// What to do when the first provider cannot serve.
     pub policy: Policy,
@@ -150,7 +151,7 @@ pub struct EngineConfig {
 const MOST_CPU: usize = 1023;
 
 /// The words that `engine.providers` may hold.
-pub const PROVIDERS: [&str; 4] = ["CPU", "OpenVINO", "CUDA", "TensorRT"];
+pub const PROVIDERS: [&str; 5] = ["CPU", "OpenVINO", "CUDA", "TensorRT", "TensorRT-RTX"];
 
 /// What to do when the preferred provider cannot serve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

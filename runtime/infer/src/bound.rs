@@ -79,15 +79,16 @@ pub(crate) fn run_on(
     }
 }
 
-/// Where tokens lie between encoder and heads: on the GPU for NVIDIA's providers (not run on one),
-/// in the host's memory for the others.
+/// Where tokens lie between encoder and heads: on the GPU for CUDA and TensorRT (not run on one), in
+/// the host's memory for the others. TensorRT-RTX would have them on the GPU as well, under a name
+/// that its plug-in chooses; nobody has run that, so they take the way that always works.
 pub(crate) fn tokens_allocator(
     provider: Provider,
     encoder: &Session,
 ) -> Result<Allocator, ort::Error> {
     match provider {
-        Provider::Cpu | Provider::OpenVino => Ok(Allocator::default()),
-        _ => {
+        Provider::Cpu | Provider::OpenVino | Provider::TensorRtRtx => Ok(Allocator::default()),
+        Provider::Cuda | Provider::TensorRt => {
             let device = AllocationDevice::CUDA;
             let place = MemoryInfo::new(device, 0, AllocatorType::Device, MemoryType::Default)?;
             Allocator::new(encoder, place)

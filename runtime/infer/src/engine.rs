@@ -8,7 +8,7 @@ use crate::heads::{self, HeadGraph, Key};
 use crate::library::Library;
 use crate::options::EngineOptions;
 use crate::provider::Provider;
-use crate::session::{self, Opened, Source};
+use crate::session::{self, ahead, graph};
 use crate::signature::{self, Wanted};
 use echocart_core::engine::{Engine, EngineError, EngineInfo};
 use echocart_core::manifest::{Encoder, Head, Manifest, Precision};
@@ -36,8 +36,8 @@ pub(crate) type GraphKey = (String, String);
 /// # Real-time
 /// `encode` copies the clip once into the input that the graph is given every time, and blocks until
 /// the graph is done. Tokens and answers are written where they stay: once every slot was used, a
-/// clip takes no memory but what ONNX Runtime takes inside. Tokens stay on the GPU for NVIDIA's
-/// providers.
+/// clip takes no memory but what ONNX Runtime takes inside. Tokens stay on the GPU for CUDA and
+/// TensorRT.
 pub struct OrtEngine {
     slots: Vec<Option<Bound>>,
     allocator: Allocator,
@@ -53,6 +53,8 @@ pub struct OrtEngine {
     encoder_file: String,
     heads: Vec<HeadGraph>,
     head_files: BTreeMap<GraphKey, String>,
+    /// Tokens of the engines that may stand for the graphs; none if the graphs must take any number.
+    ahead: Option<usize>,
     /// Values that each head gives.
     head_values: BTreeMap<String, usize>,
     rows: Tensor<f32>,
@@ -116,7 +118,8 @@ impl OrtEngine {
         affinity::check(&options.cpus).map_err(|message| OpenError::Cpus { message })?;
         let _there = Affinity::of(&options.cpus);
         let mut nodes = BTreeMap::new();
-        let mut open = |path: &Path| graph(library, path, precision, &options, &mut nodes);
+        let ahead = ahead(&package.manifest, variant, files, &options);
+        let mut open = |path: &Path| graph(library, path, precision, &options, ahead, &mut nodes);
         let mut head_files = BTreeMap::new();
         for (name, graphs) in &files.heads {
             for (inputs, file) in graphs {
@@ -163,6 +166,7 @@ impl OrtEngine {
             encoder_file: files.encoder.clone(),
             heads,
             head_files,
+            ahead,
             head_values,
             rows: rows.map_err(input)?,
             ids: Tensor::from_array(([tokens], ids)).map_err(input)?,
@@ -195,9 +199,7 @@ impl OrtEngine {
             self.encoder = None;
             self.heads.clear();
         }
-        let (precision, options) = (self.precision, &self.options);
-        let loaded = graph(&self.library, &path, precision, options, &mut self.nodes)
-            .map_err(|e| failed(e.to_string()))?;
+        let loaded = self.open_graph(&path).map_err(|e| failed(e.to_string()))?;
         let values = self.head_values.get(name).copied().unwrap_or_default();
         let head = HeadGraph::new(key.clone(), loaded, values).map_err(failed)?;
         self.heads.push(head);
@@ -211,13 +213,17 @@ impl OrtEngine {
         }
         self.heads.clear();
         let path = self.dir.join(&self.encoder_file);
-        let (precision, options) = (self.precision, &self.options);
-        let loaded = graph(&self.library, &path, precision, options, &mut self.nodes);
-        self.encoder = Some(loaded.map_err(|e| EngineError::Failed {
+        self.encoder = Some(self.open_graph(&path).map_err(|e| EngineError::Failed {
             what: "encoder".to_owned(),
             message: e.to_string(),
         })?);
         Ok(())
+    }
+
+    fn open_graph(&mut self, path: &Path) -> Result<Session, OpenError> {
+        let (precision, options) = (self.precision, &self.options);
+        let (library, ahead) = (&self.library, self.ahead);
+        graph(library, path, precision, options, ahead, &mut self.nodes)
     }
 
     /// Which provider got how many nodes of each graph that was opened, by the graph's file.
@@ -377,23 +383,6 @@ fn check_encoder(graph: &Session, sizes: &Encoder) -> Result<(), String> {
     ];
     let outputs = [Wanted::floats("tokens", &[Some(1), None, Some(sizes.dim)])];
     signature::check(graph, &inputs, &outputs)
-}
-
-fn graph(
-    library: &Library,
-    path: &Path,
-    precision: Precision,
-    options: &EngineOptions,
-    nodes: &mut Assignments,
-) -> Result<Session, OpenError> {
-    let opened = session::open(library, Source::File(path), precision, options);
-    let opened: Opened = opened.map_err(|message| OpenError::Graph {
-        message,
-        path: path.to_owned(),
-    })?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    nodes.insert(name.into_owned(), opened.nodes);
-    Ok(opened.session)
 }
 
 fn failed(what: &str) -> impl Fn(ort::Error) -> EngineError {

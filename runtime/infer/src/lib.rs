@@ -14,6 +14,7 @@ mod heads;
 mod library;
 mod options;
 mod pins;
+mod plugin;
 mod provider;
 mod refusal;
 mod said;

@@ -219,7 +219,16 @@ fn vouched(path: &Path) -> Result<(PathBuf, &'static PinnedSet), LibraryError> {
     let (found, _) = hash::sha256_file(&path).map_err(|e| missing(e.to_string()))?;
     let here = |set: &&PinnedSet| set.arch == std::env::consts::ARCH;
     let known = PINNED.iter().filter(here);
-    let Some(set) = known.clone().find(|set| set.library.sha256 == found) else {
+    let dir = path.parent().unwrap_or(Path::new("/"));
+    let same = known.clone().filter(|set| set.library.sha256 == found);
+    let with_files = |set: &&PinnedSet| {
+        let first = set.beside.first();
+        first.is_some_and(|file| dir.join(file.name).exists())
+    };
+    let meant = |set: &&PinnedSet| guess == Some(*set);
+    let set = same.clone().find(with_files);
+    let set = set.or_else(|| same.clone().find(meant));
+    let Some(set) = set.or_else(|| same.clone().next()) else {
         let guess = guess.or_else(|| known.clone().next());
         return Err(match guess {
             Some(set) => compare(set.family, &set.library, &path).err(),
@@ -229,11 +238,10 @@ fn vouched(path: &Path) -> Result<(PathBuf, &'static PinnedSet), LibraryError> {
             family: Family::Cpu,
         }));
     };
-    let dir = path.parent().unwrap_or(Path::new("/"));
     for library in set.beside {
         compare(set.family, library, &dir.join(library.name))?;
     }
-    if set.family == Family::OpenVino {
+    if matches!(set.family, Family::OpenVino | Family::Rtx) {
         refuse_other_sources(dir, set)?;
     }
     Ok((path, set))
@@ -281,11 +289,12 @@ pub(crate) fn compare(
 }
 
 /// OpenVINO reads `plugins.xml` and looks for plug-ins in its own folder, and for front ends where
-/// a variable says.
+/// a variable says; TensorRT-RTX's plug-in loads `libtensorrt_plugins.so` where it lies beside it.
 fn refuse_other_sources(dir: &Path, set: &PinnedSet) -> Result<(), LibraryError> {
     let family = set.family;
     let name = "OV_FRONTEND_PATH";
-    if let Some(value) = std::env::var_os(name) {
+    let read = (family == Family::OpenVino).then(|| std::env::var_os(name));
+    if let Some(value) = read.flatten() {
         let value = value.to_string_lossy().into_owned();
         return Err(LibraryError::Environment {
             family,
@@ -419,6 +428,44 @@ mod tests {
         fs::write(scratch.path().join("plugins.xml"), "<ie/>").unwrap();
         let error = check_library(&library).unwrap_err();
         assert!(matches!(&error, LibraryError::Unlisted { name, .. } if name == "plugins.xml"));
+    }
+
+    /// A folder with the plain library, and what a test adds to it.
+    fn rtx() -> (tempfile::TempDir, PathBuf) {
+        let scratch = tempfile::tempdir_in(root().join(".echocart")).unwrap();
+        let set = PinnedSet::of(Family::Rtx).unwrap();
+        let folder = scratch.path().join(set.folder);
+        fs::create_dir(&folder).unwrap();
+        let library = folder.join(set.library.name);
+        fs::hard_link(default_library_path(&root()), &library).unwrap();
+        (scratch, library)
+    }
+
+    #[test]
+    fn a_missing_plug_in_is_named_with_what_fetches_it() {
+        let (_scratch, library) = rtx();
+        let error = check_library(&library).unwrap_err();
+        assert!(matches!(&error, LibraryError::Missing { family, .. } if *family == Family::Rtx));
+        let text = error.to_string();
+        assert!(text.contains("providers_nv_tensorrt_rtx.so"), "{text}");
+        assert!(
+            text.contains("runtime-libs --provider tensorrt-rtx"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn another_plug_in_beside_the_library_is_refused_wherever_they_lie() {
+        let (scratch, library) = rtx();
+        let plugin = PinnedSet::of(Family::Rtx).unwrap().beside[0];
+        let whole = vec![0u8; plugin.bytes as usize];
+        fs::write(library.with_file_name(plugin.name), whole).unwrap();
+        let elsewhere = scratch.path().join("elsewhere");
+        fs::rename(library.parent().unwrap(), &elsewhere).unwrap();
+        let library = elsewhere.join(library.file_name().unwrap());
+        let text = check_library(&library).unwrap_err().to_string();
+        assert!(text.contains("altered"), "{text}");
+        assert!(text.contains(plugin.sha256), "{text}");
     }
 
     #[test]

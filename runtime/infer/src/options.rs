@@ -110,6 +110,12 @@ impl EngineOptions {
                 set("trt_int8_enable", low(precision == Precision::Int8));
                 set("trt_engine_cache_enable", "0".to_owned());
             }
+            // The graph's own number formats decide. No file of the plug-in's own making is read.
+            Provider::TensorRtRtx => {
+                set("enable_cuda_graph", "0".to_owned());
+                set("nv_runtime_cache_path", String::new());
+                set("nv_persistent_context_memory", "1".to_owned());
+            }
         }
         if self.arithmetic == Arithmetic::Bf16 && self.provider != Provider::OpenVino {
             let provider = self.provider;
@@ -121,7 +127,8 @@ impl EngineOptions {
         Ok(pairs)
     }
 
-    /// What `ort` registers; nothing for the CPU provider, which is always there.
+    /// What `ort` registers; nothing for the CPU provider, which is always there, and for
+    /// TensorRT-RTX, whose devices are chosen instead.
     pub(crate) fn dispatch(
         &self,
         precision: Precision,
@@ -131,7 +138,7 @@ impl EngineOptions {
             Provider::Cpu if self.small_memory => {
                 ep::CPU::default().with_arena_allocator(false).build()
             }
-            Provider::Cpu => return Ok(None),
+            Provider::Cpu | Provider::TensorRtRtx => return Ok(None),
             Provider::OpenVino => given(ep::OpenVINO::default(), pairs).build(),
             Provider::Cuda => given(ep::CUDA::default(), pairs).build(),
             Provider::TensorRt => given(ep::TensorRT::default(), pairs).build(),

@@ -2,8 +2,8 @@
 //!
 //! # Source
 //! Files inside the PyPI wheels `onnxruntime==1.28.0`, `onnxruntime-openvino==1.24.1` and
-//! `onnxruntime-gpu==1.28.0` (`cp311`). Wheels of ONNX Runtime from 1.29 on collect and upload
-//! usage data by default, so the versions are fixed.
+//! `onnxruntime-gpu==1.28.0` (`cp311`), and `onnxruntime-ep-nv-tensorrt-rtx-cu13==0.5.0`. Wheels of
+//! ONNX Runtime from 1.29 on collect and upload usage data by default, so the versions are fixed.
 
 use crate::provider::Family;
 
@@ -45,19 +45,28 @@ const fn pinned(name: &'static str, bytes: u64, sha256: &'static str) -> PinnedL
     }
 }
 
-/// Every library this version may load.
-pub const PINNED: [PinnedSet; 4] = [
+/// The plain build, which the CPU's family has alone and TensorRT-RTX's has beside the plug-in.
+const X86_64: PinnedLibrary = pinned(
+    "libonnxruntime.so.1.28.0",
+    24_272_944,
+    "aa4079d18f4ea7a5f3a94d80cd4bbe0f2740436626622d64d793803a20381083",
+);
+const AARCH64: PinnedLibrary = pinned(
+    "libonnxruntime.so.1.28.0",
+    20_657_248,
+    "23a37c2994bc273e1d59a4f49af6cba5bf1cfbc29f04907ec27df375aba50a7d",
+);
+
+/// Every library this version may load. Where two sets hold the same library, what lies beside it
+/// says which one is meant.
+pub const PINNED: [PinnedSet; 6] = [
     PinnedSet {
         family: Family::Cpu,
         version: "1.28.0",
         with: "",
         arch: "x86_64",
         folder: "onnxruntime-1.28.0",
-        library: pinned(
-            "libonnxruntime.so.1.28.0",
-            24_272_944,
-            "aa4079d18f4ea7a5f3a94d80cd4bbe0f2740436626622d64d793803a20381083",
-        ),
+        library: X86_64,
         beside: &[],
     },
     PinnedSet {
@@ -66,11 +75,7 @@ pub const PINNED: [PinnedSet; 4] = [
         with: "",
         arch: "aarch64",
         folder: "onnxruntime-1.28.0",
-        library: pinned(
-            "libonnxruntime.so.1.28.0",
-            20_657_248,
-            "23a37c2994bc273e1d59a4f49af6cba5bf1cfbc29f04907ec27df375aba50a7d",
-        ),
+        library: AARCH64,
         beside: &[],
     },
     PinnedSet {
@@ -146,10 +151,70 @@ pub const PINNED: [PinnedSet; 4] = [
             ),
         ],
     },
+    PinnedSet {
+        family: Family::Rtx,
+        version: "1.28.0",
+        with: "TensorRT-RTX plug-in 0.5.0",
+        arch: "x86_64",
+        folder: "tensorrt-rtx-0.5.0",
+        library: X86_64,
+        beside: &[
+            pinned(
+                "libonnxruntime_providers_nv_tensorrt_rtx.so",
+                5_113_208,
+                "d83dde283dd583376fa17b49fbc9d7c85674ae1a077f7e5671f79c4e2f056d78",
+            ),
+            pinned(
+                "libcudart.so.13",
+                798_496,
+                "82d50fc923566a86ff5449cb190d58007a26280669b4f62be2c284cacb51ed24",
+            ),
+            pinned(
+                "libtensorrt_rtx.so.1",
+                234_013_248,
+                "6980f8946580af43f06ccbd82a06c65d61638ff76329d726764a0a408747be84",
+            ),
+            pinned(
+                "libtensorrt_onnxparser_rtx.so.1",
+                4_097_984,
+                "8bc09093b0e460f494d0410d8a2d2739b3e4de441d016e1f8ffa74bfb99a49aa",
+            ),
+        ],
+    },
+    PinnedSet {
+        family: Family::Rtx,
+        version: "1.28.0",
+        with: "TensorRT-RTX plug-in 0.5.0",
+        arch: "aarch64",
+        folder: "tensorrt-rtx-0.5.0",
+        library: AARCH64,
+        beside: &[
+            pinned(
+                "libonnxruntime_providers_nv_tensorrt_rtx.so",
+                4_618_848,
+                "e5bfbd98a3845489672481f6632def361d730af6b0b5f45b716fb6a279b7b4f7",
+            ),
+            pinned(
+                "libcudart.so.13",
+                793_872,
+                "20041c8eafd0ec3cdf884d20152d565acbf63b68f417a70be18d78bd2e8f7b86",
+            ),
+            pinned(
+                "libtensorrt_rtx.so.1",
+                213_678_008,
+                "fa95f5785feb6210f872419a5ded4c340b5c22cf23fdace92b01a5627a8da77b",
+            ),
+            pinned(
+                "libtensorrt_onnxparser_rtx.so.1",
+                3_361_776,
+                "e0d66b6fe8d7b443d9e10436c2b89ce2435db7e8d34f931971a8a463c50b5084",
+            ),
+        ],
+    },
 ];
 
 /// Files that may lie in a library's folder beside the libraries.
-pub const PAPERS: [&str; 2] = ["LICENSE", "ThirdPartyNotices.txt"];
+pub const PAPERS: [&str; 3] = ["LICENSE", "ThirdPartyNotices.txt", "Acknowledgements.txt"];
 
 impl PinnedSet {
     /// The set of a family for the architecture this was built for.

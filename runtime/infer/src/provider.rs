@@ -14,6 +14,8 @@ pub enum Provider {
     Cuda,
     /// TensorRT on an NVIDIA GPU.
     TensorRt,
+    /// TensorRT for RTX on an NVIDIA GPU, a plug-in of ONNX Runtime.
+    TensorRtRtx,
 }
 
 /// Libraries that one process cannot hold together: one ONNX Runtime build each.
@@ -25,11 +27,19 @@ pub enum Family {
     OpenVino,
     /// The build with the CUDA and TensorRT providers.
     Cuda,
+    /// The plain build with the TensorRT-RTX plug-in beside it.
+    Rtx,
 }
 
 impl Provider {
     /// Every provider.
-    pub const ALL: [Self; 4] = [Self::Cpu, Self::OpenVino, Self::Cuda, Self::TensorRt];
+    pub const ALL: [Self; 5] = [
+        Self::Cpu,
+        Self::OpenVino,
+        Self::Cuda,
+        Self::TensorRt,
+        Self::TensorRtRtx,
+    ];
 
     /// The word used in configurations, manifests and events.
     pub fn as_str(self) -> &'static str {
@@ -38,7 +48,13 @@ impl Provider {
             Self::OpenVino => "OpenVINO",
             Self::Cuda => "CUDA",
             Self::TensorRt => "TensorRT",
+            Self::TensorRtRtx => "TensorRT-RTX",
         }
+    }
+
+    /// Whether it runs on an NVIDIA GPU.
+    pub fn is_nvidia(self) -> bool {
+        matches!(self, Self::Cuda | Self::TensorRt | Self::TensorRtRtx)
     }
 
     /// The library built for it. The CPU provider is in every library.
@@ -47,6 +63,7 @@ impl Provider {
             Self::Cpu => Family::Cpu,
             Self::OpenVino => Family::OpenVino,
             Self::Cuda | Self::TensorRt => Family::Cuda,
+            Self::TensorRtRtx => Family::Rtx,
         }
     }
 
@@ -57,6 +74,7 @@ impl Provider {
             Self::OpenVino => "OpenVINOExecutionProvider",
             Self::Cuda => "CUDAExecutionProvider",
             Self::TensorRt => "TensorrtExecutionProvider",
+            Self::TensorRtRtx => "NvTensorRTRTXExecutionProvider",
         }
     }
 
@@ -71,7 +89,7 @@ impl Provider {
 
 impl Family {
     /// Every family.
-    pub const ALL: [Self; 3] = [Self::Cpu, Self::OpenVino, Self::Cuda];
+    pub const ALL: [Self; 4] = [Self::Cpu, Self::OpenVino, Self::Cuda, Self::Rtx];
 
     /// Whether the family's library holds a provider.
     pub fn offers(self, provider: Provider) -> bool {
@@ -84,6 +102,7 @@ impl Family {
             Self::Cpu => "`cargo xtask setup` fetches it",
             Self::OpenVino => "`cargo xtask runtime-libs --provider openvino` fetches it",
             Self::Cuda => "`cargo xtask runtime-libs --provider cuda` fetches it",
+            Self::Rtx => "`cargo xtask runtime-libs --provider tensorrt-rtx` fetches it",
         }
     }
 }
@@ -100,13 +119,14 @@ impl fmt::Display for Family {
             Self::Cpu => "CPU",
             Self::OpenVino => "OpenVINO",
             Self::Cuda => "CUDA",
+            Self::Rtx => "TensorRT-RTX",
         })
     }
 }
 
 /// A word that names no provider.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("provider: expected CPU, OpenVINO, CUDA or TensorRT, found {0:?}")]
+#[error("provider: expected CPU, OpenVINO, CUDA, TensorRT or TensorRT-RTX, found {0:?}")]
 pub struct NoProvider(pub String);
 
 impl FromStr for Provider {
@@ -132,7 +152,7 @@ mod tests {
         }
         let words: Vec<&str> = Provider::ALL.iter().map(|p| p.as_str()).collect();
         assert_eq!(words, echocart_core::config::PROVIDERS);
-        for word in ["cpu", "OpenVino", "", "TensorRT-RTX"] {
+        for word in ["cpu", "OpenVino", "", "TensorRT RTX"] {
             assert_eq!(word.parse::<Provider>(), Err(NoProvider(word.to_owned())));
         }
     }
@@ -144,5 +164,7 @@ mod tests {
         assert!(!Family::OpenVino.offers(Provider::Cuda));
         assert!(!Family::Cpu.offers(Provider::OpenVino));
         assert!(Family::Cuda.offers(Provider::TensorRt));
+        assert!(!Family::Cuda.offers(Provider::TensorRtRtx));
+        assert!(Family::Rtx.offers(Provider::TensorRtRtx));
     }
 }

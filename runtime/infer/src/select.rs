@@ -241,7 +241,7 @@ fn preferred(provider: Provider, vnni: bool) -> &'static [Precision] {
         Provider::OpenVino if vnni => &[Int8, Fp32, Fp16],
         Provider::OpenVino => &[Fp32, Fp16],
         Provider::Cuda => &[Fp16, Fp32],
-        Provider::TensorRt => &[Fp8, Int8, Fp16, Fp32],
+        Provider::TensorRt | Provider::TensorRtRtx => &[Fp8, Int8, Fp16, Fp32],
     }
 }
 

@@ -1,16 +1,18 @@
 //! One graph on one provider, and where its nodes went.
 
 use crate::assignment::{self, RECORD};
+use crate::engine::{Assignments, OpenError};
 use crate::library::Library;
 use crate::options::{EngineOptions, Fallback};
+use crate::plugin;
 use crate::provider::Provider;
 use crate::said::{self, why};
 use crate::system;
-use echocart_core::manifest::Precision;
+use echocart_core::manifest::{Manifest, Precision, Tokens, Variant};
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A graph's bytes or where they are.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +25,72 @@ pub(crate) enum Source<'a> {
 pub(crate) struct Opened {
     pub session: Session,
     pub nodes: BTreeMap<String, usize>,
+}
+
+/// Opens a graph file, or an engine of `ahead` tokens that stands for it, and notes under the name
+/// of what was opened where its nodes went.
+pub(crate) fn graph(
+    library: &Library,
+    path: &Path,
+    precision: Precision,
+    options: &EngineOptions,
+    ahead: Option<usize>,
+    nodes: &mut Assignments,
+) -> Result<Session, OpenError> {
+    let engines = match (options.provider, ahead) {
+        (Provider::TensorRtRtx, Some(tokens)) => engines(path, tokens),
+        _ => Vec::new(),
+    };
+    let mut tried = engines.into_iter().map(|path| {
+        let opened = open(library, Source::File(&path), precision, options).ok()?;
+        Some((path, opened))
+    });
+    let (path, opened) = match tried.find_map(|opened| opened) {
+        Some(found) => found,
+        None => {
+            let opened = open(library, Source::File(path), precision, options);
+            let wrong = |message| OpenError::Graph {
+                message,
+                path: path.to_owned(),
+            };
+            (path.to_owned(), opened.map_err(wrong)?)
+        }
+    };
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    nodes.insert(name.into_owned(), opened.nodes);
+    Ok(opened.session)
+}
+
+/// Tokens of the engines that may stand for a variant's graphs. An engine takes one number of
+/// tokens: none stands for a variant that may be given fewer.
+pub(crate) fn ahead(
+    manifest: &Manifest,
+    name: &str,
+    variant: &Variant,
+    options: &EngineOptions,
+) -> Option<usize> {
+    match variant.tokens {
+        _ if options.tokens.is_some() => options.tokens,
+        Tokens::Exactly(tokens) => Some(tokens),
+        _ if manifest.kept_tokens.contains_key(name) => None,
+        Tokens::Any(_) => Some(manifest.encoder.tokens()),
+    }
+}
+
+/// The graphs that `echocart package compile` wrote beside a graph, one for each chip:
+/// `encoder.int8.t392.sm89.onnx` for `encoder.int8.onnx`.
+fn engines(graph: &Path, tokens: usize) -> Vec<PathBuf> {
+    let stem = graph.file_stem().unwrap_or_default().to_string_lossy();
+    let start = format!("{stem}.t{tokens}.sm");
+    let is_one = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with(&start) && name.ends_with(".onnx")
+    };
+    let entries = graph.parent().map(std::fs::read_dir);
+    let paths = entries.into_iter().flatten().flatten().flatten();
+    let mut found: Vec<PathBuf> = paths.map(|entry| entry.path()).filter(is_one).collect();
+    found.sort_unstable();
+    found
 }
 
 /// Opens a graph on the provider of `options`; the message says why it cannot be.
@@ -47,6 +115,9 @@ pub(crate) fn open(
         builder = builder
             .with_execution_providers([dispatch])
             .map_err(|e| format!("{provider} provider: {}", why(e)))?;
+    }
+    if provider == Provider::TensorRtRtx {
+        builder = plugin::on_device(builder, library, &options.pairs(precision)?)?;
     }
     let session = match source {
         Source::File(path) => builder.commit_from_file(path),
@@ -97,4 +168,31 @@ pub(crate) fn share(nodes: &BTreeMap<String, usize>) -> String {
     }
     let each: Vec<String> = nodes.iter().map(|(p, n)| format!("{p} {n}")).collect();
     each.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn engines_of_a_graph_are_found_by_its_name_and_number_of_tokens() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in [
+            "encoder.int8.onnx",
+            "encoder.int8.t392.sm89.onnx",
+            "encoder.int8.t392.sm120.onnx",
+            "encoder.int8.t392.sm89.engine",
+            "encoder.int8.t245.sm89.onnx",
+            "encoder.int8b.t392.sm89.onnx",
+        ] {
+            std::fs::write(dir.path().join(name), "").unwrap();
+        }
+        let graph = dir.path().join("encoder.int8.onnx");
+        let names = ["sm120", "sm89"].map(|chip| format!("encoder.int8.t392.{chip}.onnx"));
+        assert_eq!(
+            engines(&graph, 392),
+            names.map(|name| dir.path().join(name))
+        );
+        assert!(engines(&graph, 39).is_empty());
+    }
 }

@@ -10,6 +10,7 @@ const CUDA: [&str; 6] = [
     "libcurand.so.10",
     "libcudnn.so.9",
 ];
+const RTX: [&str; 2] = ["libcuda.so.1", "libnvidia-ml.so.1"];
 const TENSOR_RT: [&str; 2] = ["libnvinfer.so.10", "libnvonnxparser.so.10"];
 
 /// Says which of the libraries that a provider needs from the system do not load. They come with
@@ -19,6 +20,7 @@ pub(crate) fn needed(provider: Provider) -> Result<(), String> {
         Provider::Cpu | Provider::OpenVino => return Ok(()),
         Provider::Cuda => CUDA.to_vec(),
         Provider::TensorRt => [CUDA.as_slice(), &TENSOR_RT].concat(),
+        Provider::TensorRtRtx => RTX.to_vec(),
     };
     let missing: Vec<&str> = names
         .into_iter()
@@ -35,7 +37,9 @@ pub(crate) fn needed(provider: Provider) -> Result<(), String> {
 }
 
 fn remedy(provider: Provider, missing: &[&str]) -> &'static str {
-    if missing.contains(&"libcuda.so.1") {
+    if provider == Provider::TensorRtRtx {
+        "install the NVIDIA driver (580 or newer); everything else comes with the plug-in"
+    } else if missing.contains(&"libcuda.so.1") {
         "install the NVIDIA driver (580 or newer), then CUDA 13, cuDNN 9 and, for TensorRT, TensorRT 10"
     } else if provider == Provider::TensorRt && missing.iter().all(|m| TENSOR_RT.contains(m)) {
         "install NVIDIA TensorRT 10 for CUDA 13; it comes with NVIDIA's system packages"
@@ -72,5 +76,6 @@ mod tests {
         assert!(text.contains("TensorRT 10 for CUDA 13"), "{text}");
         assert!(remedy(Provider::TensorRt, &["libcuda.so.1"]).contains("driver"));
         assert!(remedy(Provider::Cuda, &["libcudnn.so.9"]).contains("cuDNN 9"));
+        assert!(remedy(Provider::TensorRtRtx, &["libnvidia-ml.so.1"]).contains("driver"));
     }
 }

@@ -1,9 +1,11 @@
 //! Engines: graphs compiled ahead of time for a chip, in a package derived from the graphs' own.
 //!
 //! NVIDIA's compiler of TensorRT for RTX needs no GPU. It is run as a program of the build machine,
-//! one process per graph and chip, so that what it does cannot reach this process.
+//! one process per graph and chip, so that what it does cannot reach this process. Beside each engine
+//! lies a graph of its name that ends in `.onnx`, by which ONNX Runtime loads it.
 
 mod compiler;
+mod context;
 mod flavour;
 mod target;
 
@@ -23,7 +25,7 @@ use std::path::{Path, PathBuf};
 pub use target::Target;
 
 /// Provider name of the variants that are compiled.
-pub const PROVIDER: &str = "TensorRT";
+pub const PROVIDER: &str = "TensorRT-RTX";
 
 /// File of a derived package that says which engine is what.
 pub const ENGINES: &str = "engines.json";
@@ -214,7 +216,7 @@ pub fn compile_engines(
     let mut manifest = package.manifest.clone();
     let mut steps = Steps::new(progress);
     let engines = flavours.len() * request.targets.len();
-    steps.count(flavours.len() + 2 * engines + manifest.files.len());
+    steps.count(flavours.len() + 3 * engines + manifest.files.len());
     let mut list = EngineList {
         compiler: compiler::NAME.to_owned(),
         compiler_sha256: compiler.sha256()?,
@@ -237,10 +239,14 @@ pub fn compile_engines(
             if let Outcome::Refused { reason } = &outcome {
                 return Err(refused(flavour, target, reason));
             }
-            steps.step(&format!("hash {file}"))?;
-            let (sha256, bytes) = steps.hash(&to)?;
-            let entry = FileEntry { bytes, sha256 };
-            manifest.files.insert(file.clone(), entry);
+            let graph = context::write(&ready.graph, &to, target)?;
+            for to in [&to, &graph] {
+                let name = to.file_name().unwrap_or_default().to_string_lossy();
+                steps.step(&format!("hash {name}"))?;
+                let (sha256, bytes) = steps.hash(to)?;
+                let entry = FileEntry { bytes, sha256 };
+                manifest.files.insert(name.into_owned(), entry);
+            }
             list.engines.push(flavour.entry(file, target, &package));
             graphs.push(flavour.done(target, outcome));
         }

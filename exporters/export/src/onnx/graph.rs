@@ -1,9 +1,9 @@
 //! A graph under construction: nodes in order, small integer constants inline.
 
 use super::proto::{
-    ATTRIBUTE_FLOAT, ATTRIBUTE_INT, ATTRIBUTE_INTS, AttributeProto, DimensionProto, FLOAT,
-    GraphProto, INT64, IR_VERSION, ModelProto, NodeProto, OPSET, OperatorSetIdProto, TensorProto,
-    TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
+    ATTRIBUTE_FLOAT, ATTRIBUTE_INT, ATTRIBUTE_INTS, ATTRIBUTE_STRING, AttributeProto,
+    DimensionProto, FLOAT, GraphProto, INT64, IR_VERSION, ModelProto, NodeProto, OPSET,
+    OperatorSetIdProto, TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
 };
 use prost::Message;
 
@@ -28,6 +28,8 @@ pub enum Attribute<'a> {
     Ints(&'a [i64]),
     /// Floating point number.
     Float(f32),
+    /// Text.
+    Text(&'a str),
 }
 
 /// A graph under construction.
@@ -78,6 +80,10 @@ fn attribute(name: &str, value: Attribute<'_>) -> AttributeProto {
         Attribute::Float(f) => {
             proto.f = Some(f);
             proto.r#type = Some(ATTRIBUTE_FLOAT);
+        }
+        Attribute::Text(text) => {
+            proto.s = Some(text.as_bytes().to_vec());
+            proto.r#type = Some(ATTRIBUTE_STRING);
         }
     }
     proto
@@ -189,6 +195,7 @@ impl Graph {
             producer_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
             graph: Some(self.proto),
             opset_import: vec![opset("", OPSET), opset(MICROSOFT, 1)],
+            metadata_props: Vec::new(),
         }
         .encode_to_vec()
     }

@@ -22,6 +22,8 @@ pub const EXTERNAL: i32 = 1;
 pub const ATTRIBUTE_FLOAT: i32 = 1;
 /// Attribute type `INT`.
 pub const ATTRIBUTE_INT: i32 = 2;
+/// Attribute type `STRING`.
+pub const ATTRIBUTE_STRING: i32 = 3;
 /// Attribute type `INTS`.
 pub const ATTRIBUTE_INTS: i32 = 7;
 
@@ -43,6 +45,9 @@ pub struct ModelProto {
     /// Operator sets used.
     #[prost(message, repeated, tag = "8")]
     pub opset_import: Vec<OperatorSetIdProto>,
+    /// Facts for whoever runs it.
+    #[prost(message, repeated, tag = "14")]
+    pub metadata_props: Vec<StringStringEntryProto>,
 }
 
 /// An operator set.
@@ -111,6 +116,9 @@ pub struct AttributeProto {
     /// Value of [`ATTRIBUTE_INT`].
     #[prost(int64, optional, tag = "3")]
     pub i: Option<i64>,
+    /// Value of [`ATTRIBUTE_STRING`].
+    #[prost(bytes = "vec", optional, tag = "4")]
+    pub s: Option<Vec<u8>>,
     /// Values of [`ATTRIBUTE_INTS`].
     #[prost(int64, repeated, packed = "false", tag = "8")]
     pub ints: Vec<i64>,

@@ -30,8 +30,8 @@ pub(super) fn form(precision: Precision, islands: &Islands) -> Form {
 pub(super) fn providers(precision: Precision) -> Vec<String> {
     let names: &[&str] = match precision {
         Precision::Fp32 | Precision::Fp16 => &["CPU", "CUDA"],
-        Precision::Int8 => &["OpenVINO", "TensorRT"],
-        Precision::Fp8 => &["TensorRT"],
+        Precision::Int8 => &["OpenVINO", "TensorRT", "TensorRT-RTX"],
+        Precision::Fp8 => &["TensorRT", "TensorRT-RTX"],
         Precision::WeightInt8 | Precision::WeightInt4 => &["CPU"],
     };
     names.iter().map(|&name| name.to_owned()).collect()

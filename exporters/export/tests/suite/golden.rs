@@ -193,6 +193,7 @@ fn plain_variants_are_measured_and_chosen_where_they_run() {
     within("fp16-plain-k245");
     assert_eq!(choose(manifest, Provider::OpenVino), Ok("fp32-plain"));
     assert_eq!(choose(manifest, Provider::TensorRt), Ok("fp16-plain"));
+    assert_eq!(choose(manifest, Provider::TensorRtRtx), Ok("fp16-plain"));
     assert_eq!(choose(manifest, Provider::Cpu), Ok("fp32"));
     let weights = manifest
         .files

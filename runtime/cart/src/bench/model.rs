@@ -48,7 +48,7 @@ pub struct ModelArgs {
     /// Model package.
     #[arg(long, value_name = "DIR")]
     package: PathBuf,
-    /// One provider, or two to compare: CPU, OpenVINO, CUDA, TensorRT.
+    /// One provider, or two to compare: CPU, OpenVINO, CUDA, TensorRT, TensorRT-RTX.
     #[arg(
         long,
         value_name = "NAMES",
@@ -76,7 +76,7 @@ pub struct ModelArgs {
     /// CPUs that the engine may use, for example 0,1. Without it: as they are.
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     cpu_set: Vec<usize>,
-    /// Let OpenVINO and TensorRT build graphs for any number of tokens instead of one each.
+    /// Let OpenVINO, TensorRT and TensorRT-RTX build graphs for any number of tokens instead of one each.
     #[arg(long)]
     open_sizes: bool,
     /// Time the encoder alone.

@@ -154,7 +154,10 @@ fn open(args: &SideArgs) -> Result<(Side, Opened), Failure> {
     let libraries = engine::libraries(None);
     let library = echocart_infer::library_for(args.provider, libraries).map_err(engine::failure)?;
     let manifest = package.manifest.clone();
-    let builds = matches!(args.provider, Provider::OpenVino | Provider::TensorRt);
+    let builds = matches!(
+        args.provider,
+        Provider::OpenVino | Provider::TensorRt | Provider::TensorRtRtx
+    );
     let fixes = builds && !args.open_sizes;
     let (mut engines, mut buckets) = (Vec::new(), Vec::new());
     let mut open_millis = BTreeMap::new();

@@ -12,8 +12,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 const HELP: &str = "\
-Compiles the graphs of every variant for TensorRT with NVIDIA's ahead-of-time compiler of TensorRT
-for RTX, which needs no GPU but Python 3.11; `cargo xtask check-tensorrt` fetches it.
+Compiles the graphs of every variant for TensorRT-RTX with NVIDIA's ahead-of-time compiler, which
+needs no GPU but Python 3.11; `cargo xtask check-tensorrt` fetches it.
 The engines go into a new package that holds everything of the first one and names it as its parent.
 With --check no package is written: every variant is compiled for every chip, and the table says
 what came out.
@@ -31,7 +31,7 @@ pub struct CompileArgs {
     /// Chips: sm80, sm86, sm89, sm120.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', required = true)]
     target: Vec<Target>,
-    /// Variants; all those for TensorRT if not given.
+    /// Variants; all those for TensorRT-RTX if not given.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     variant: Vec<String>,
     /// Numbers of tokens to compile for where a variant takes any; all of a clip if not given.

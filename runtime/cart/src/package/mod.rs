@@ -69,7 +69,7 @@ pub struct VerifyArgs {
     /// Run this variant only.
     #[arg(long, value_name = "NAME")]
     variant: Option<String>,
-    /// What runs the graphs: CPU, OpenVINO, CUDA or TensorRT.
+    /// What runs the graphs: CPU, OpenVINO, CUDA, TensorRT or TensorRT-RTX.
     #[arg(long, value_name = "NAME", default_value = "CPU")]
     provider: echocart_infer::Provider,
     /// Cart configuration whose trusted keys count, and which decides whether an unsigned package

@@ -2,7 +2,7 @@
 
 use super::cache::Subject;
 use crate::engine::OrtEngine;
-use crate::provider::{Family, Provider};
+use crate::provider::Provider;
 use echocart_core::package::Package;
 use std::fs;
 
@@ -28,9 +28,9 @@ pub(crate) fn subject(engine: &OrtEngine, package: &Package) -> Subject {
 }
 
 fn driver(provider: Provider) -> String {
-    match provider.family() {
-        Family::Cpu | Family::OpenVino => "none".to_owned(),
-        Family::Cuda => first_line("/proc/driver/nvidia/version"),
+    match provider.is_nvidia() {
+        false => "none".to_owned(),
+        true => first_line("/proc/driver/nvidia/version"),
     }
 }
 
@@ -41,7 +41,7 @@ fn first_line(path: &str) -> String {
 
 fn device(provider: Provider) -> String {
     let cpu = format!("{} {}", std::env::consts::ARCH, cpu());
-    if provider.family() != Family::Cuda {
+    if !provider.is_nvidia() {
         return cpu;
     }
     let folders = fs::read_dir("/proc/driver/nvidia/gpus");
