@@ -27,7 +27,7 @@ inside apt-get install -q -y -o Dpkg::Use-Pty=0 --no-install-recommends \
 inside sh -eu <<'END'
 cd /srv
 share=/usr/share/echocart
-frames=package/golden.pattern1.frames
+frames=package/golden.heart1.frames
 cc -std=c11 -Wall -Wextra -Werror $share/examples/minimal.c $(pkg-config --cflags --libs echocart) -o minimal
 echo "shared: $(ldd ./minimal | grep echocart)"
 ./minimal $frames package "$LIBRARY" > shared.txt

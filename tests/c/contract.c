@@ -743,7 +743,7 @@ static void self_test(void)
     CHECK(report.clips == 2 && report.checks > 4 && report.failed == 0 && report.detail[0] != 0);
     config = config_of(in_folder("swapped"), library_path);
     EXPECT(ECHOCART_SELF_TEST_FAILED, echocart_self_test(&config, sizeof report, &report));
-    CHECK(error_says("pattern"));
+    CHECK(error_says("heart"));
 }
 
 static void pausing(void)

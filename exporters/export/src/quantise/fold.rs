@@ -11,6 +11,8 @@ const MOST_FOLDS: usize = 4;
 pub(super) struct Folds {
     of_clip: Vec<usize>,
     count: usize,
+    /// Clips that plans may be tried on: the first ones.
+    given: usize,
 }
 
 impl Folds {
@@ -43,10 +45,18 @@ impl Folds {
     fn spread(places: Vec<usize>, groups: usize) -> Self {
         let count = groups.clamp(1, MOST_FOLDS);
         let fold = |place: usize| place * count / groups.max(1);
+        let of_clip: Vec<usize> = places.into_iter().map(fold).collect();
         Self {
-            of_clip: places.into_iter().map(fold).collect(),
+            given: of_clip.len(),
+            of_clip,
             count,
         }
+    }
+
+    /// With clips after the others that only widen what is seen: one to each fold in turn.
+    pub fn with(mut self, golden: usize) -> Self {
+        self.of_clip.extend((0..golden).map(|at| at % self.count));
+        self
     }
 
     /// How many there are.
@@ -62,7 +72,7 @@ impl Folds {
     /// The clip that each fold is tried on: the one in its middle.
     pub fn tried(&self) -> Vec<usize> {
         let clips = |fold: usize| -> Vec<usize> {
-            let all = 0..self.of_clip.len();
+            let all = 0..self.given;
             all.filter(|&clip| self.fold(clip) == fold).collect()
         };
         let middle = |fold: usize| {
@@ -100,5 +110,8 @@ mod tests {
         let one = Folds::of(&["a"; 8].map(clip));
         assert_eq!((one.count(), one.fold(1), one.fold(7)), (4, 0, 3));
         assert_eq!(Folds::of(&[clip("a")]).count(), 1);
+        let golden = two.clone().with(3);
+        assert_eq!(golden.tried(), two.tried());
+        assert_eq!([5, 6, 7].map(|at| golden.fold(at)), [0, 1, 0]);
     }
 }

@@ -17,6 +17,8 @@ pub struct QuantiseRequest<'a> {
     pub precisions: Vec<Precision>,
     /// Clips to choose by.
     pub calibration: Vec<Clip>,
+    /// How many of them, the last ones, are the package's golden clips: nothing is tried on those.
+    pub golden: usize,
     /// Clips to measure on.
     pub held_out: Vec<Clip>,
     /// How those were picked, in words.
@@ -66,7 +68,7 @@ pub(super) fn check(request: &QuantiseRequest<'_>) -> Result<(), ExportError> {
     if request.held_out.is_empty() {
         return Err(wrong("held-out clips", "at least 1", "0"));
     }
-    if request.calibration.is_empty() {
+    if request.calibration.len() <= request.golden {
         return Err(wrong("calibration clips", "at least 1", "0"));
     }
     Ok(())

@@ -66,13 +66,15 @@ pub fn quantise(
     check(request)?;
     let staging = Staging::create(&request.out_dir, request.replace)?;
     let sources = Sources::open(&request.package.dir, source)?;
+    let given = request.calibration.len().saturating_sub(request.golden);
+    let given = request.calibration.get(..given).unwrap_or_default();
     let mut run = Run {
         request,
         runner,
         progress,
         source: source.clone(),
         sources,
-        folds: Folds::of(&request.calibration),
+        folds: Folds::of(given).with(request.golden),
         behind: 0,
         total: 0,
     };

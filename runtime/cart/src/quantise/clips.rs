@@ -2,11 +2,15 @@
 
 use super::QuantiseArgs;
 use super::cine::{Cine, wrong};
-use crate::exit::Failure;
+use crate::exit::{Because, Cause, Failure};
 use echocart_capture::OpenOptions;
+use echocart_core::golden;
 use echocart_core::manifest::Manifest;
+use echocart_core::package::Package;
 use echocart_export::Progress;
-use echocart_export::quantise::Clip;
+use echocart_export::quantise::{Clip, Origin};
+use std::fs::File;
+use std::io::BufReader;
 
 /// The clips of a run.
 pub struct Clips {
@@ -20,6 +24,28 @@ struct Reader<'a> {
     manifest: &'a Manifest,
     options: OpenOptions,
     progress: Progress<'a>,
+}
+
+/// The golden clips of a package: what its variants are proven on belongs to what they are made for.
+pub fn golden(package: &Package) -> Result<Vec<Clip>, Failure> {
+    let manifest = &package.manifest;
+    let mut clips = Vec::new();
+    for golden in manifest.golden.values() {
+        let path = package.dir.join(&golden.frames);
+        let file = File::open(&path).because(Cause::Package)?;
+        let clip = golden::clip(manifest, BufReader::new(file)).because(Cause::Package)?;
+        let entry = manifest.files.get(&golden.frames);
+        clips.push(Clip {
+            origin: Origin {
+                file: golden.frames.clone(),
+                sha256: entry.map(|e| e.sha256.clone()).unwrap_or_default(),
+                first_frame: clip.chosen.first().copied().unwrap_or(0),
+                last_frame: clip.chosen.last().copied().unwrap_or(0),
+            },
+            tubelets: clip.tubelets,
+        });
+    }
+    Ok(clips)
 }
 
 /// At most `most` of `clips`, evenly spread, the first and the last among them.

@@ -21,7 +21,7 @@ use std::process::ExitCode;
 
 const HELP: &str = "\
 A new package is written; the old one is not touched. Ranges, migrations and the layers that stay in
-fp32 are chosen on the calibration clips alone; report.json and report.md say how far each variant
+fp32 are chosen on the calibration clips and the package's golden clips alone; report.json and report.md say how far each variant
 is from fp32 on clips that were held out, whole files where there is more than one. A file that is
 no DICOM ultrasound, that is shorter than a clip, that stands still, or whose images show nothing
 after the package's mask is refused; whether it shows a heart is not looked at.
@@ -103,10 +103,13 @@ pub fn quantise(args: &QuantiseArgs) -> Result<ExitCode, Failure> {
     let mut bar = Bar::new(stop);
     let mut progress = |what: &str, done, total| bar.show(what, done, total);
     let clips = Clips::read(args, &package.manifest, &mut progress);
-    let Some(clips) = clips? else {
+    let Some(mut clips) = clips? else {
         bar.clear();
         return Ok(interrupted());
     };
+    let golden = clips::golden(&package)?;
+    let golden_clips = golden.len();
+    clips.calibration.extend(golden);
     let id = args
         .id
         .clone()
@@ -117,6 +120,7 @@ pub fn quantise(args: &QuantiseArgs) -> Result<ExitCode, Failure> {
         package: &package,
         precisions: args.variants.clone(),
         calibration: clips.calibration,
+        golden: golden_clips,
         held_out: clips.held_out,
         held_out_rule: clips.rule,
         out_dir: args.out.clone(),
