@@ -121,12 +121,18 @@ void kit_measure(const char *name, int64_t *nanos, size_t count, int64_t promise
     }
 }
 
+/* ONNX Runtime's file has code that runs while it is loaded and prints on some processors. No caller
+ * can silence that, so the contract excepts it. */
 static void check_silence(int printed)
 {
-    char text[200] = "";
-    ssize_t bytes = pread(printed, text, sizeof text - 1, 0);
-    if (bytes > 0) {
+    char text[400] = "";
+    off_t bytes = lseek(printed, 0, SEEK_END);
+    if (bytes > 0 && pread(printed, text, sizeof text - 1, 0) < 0) {
+        kit_fail(0, "what was printed cannot be read");
+    } else if (bytes > watched_loading_bytes()) {
         kit_fail(0, "the library printed: %s", text);
+    } else if (bytes > 0) {
+        kit_note("printed by a file of its own while it was loaded: %s", text);
     }
 }
 

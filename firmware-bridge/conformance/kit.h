@@ -109,6 +109,7 @@ int watched_exits(void);
 int watched_environment(void);
 int watched_writes(void);
 const char *watched_written(void);
+long watched_loading_bytes(void);
 void break_clock(int broken);
 void break_threads(int broken);
 void break_dlopen(int broken);

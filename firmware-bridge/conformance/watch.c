@@ -39,6 +39,7 @@ static atomic_int sockets;
 static atomic_int exits;
 static atomic_int environment;
 static atomic_int writes_seen;
+static atomic_long loading_bytes;
 static char last_written[256];
 static int (*real_clock)(clockid_t, struct timespec *);
 
@@ -155,14 +156,26 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*
     return real(thread, attributes, start, argument);
 }
 
+/* Also counts what a file prints while it is loaded, by code of its own that runs before its caller can
+ * say anything to it. A file that is loaded by another one's code counts once, with that one. */
 void *dlopen(const char *file, int flags)
 {
+    static _Thread_local int loading;
     void *(*real)(const char *, int);
+    void *made;
+    off_t from;
     *(void **)&real = dlsym(RTLD_NEXT, "dlopen");
     if (atomic_load(&dlopen_broken)) {
         file = "/dev/null";
     }
-    return real(file, flags);
+    from = lseek(2, 0, SEEK_CUR);
+    loading += 1;
+    made = real(file, flags);
+    loading -= 1;
+    if (loading == 0) {
+        atomic_fetch_add(&loading_bytes, (long)(lseek(2, 0, SEEK_CUR) - from));
+    }
+    return made;
 }
 
 void break_clock(int broken)
@@ -247,6 +260,12 @@ int child_process(void)
     }
     closedir(all);
     return found;
+}
+
+/* What went to standard output or error while a file was loaded; only where that is a plain file. */
+long watched_loading_bytes(void)
+{
+    return atomic_load(&loading_bytes);
 }
 
 int watched_writes(void)

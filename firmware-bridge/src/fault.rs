@@ -26,6 +26,7 @@ impl Fault {
         }
     }
 
+    #[cold]
     pub fn null(what: &'static str) -> Self {
         Self::new(
             Code::NullArgument,
@@ -33,6 +34,7 @@ impl Fault {
         )
     }
 
+    #[cold]
     pub fn bad(what: &str, expected: &str, found: impl std::fmt::Display) -> Self {
         Self::new(
             Code::BadArgument,
@@ -42,6 +44,7 @@ impl Fault {
 }
 
 impl From<Code> for Fault {
+    #[cold]
     fn from(code: Code) -> Self {
         Self::new(code, code.text().to_str().unwrap_or_default())
     }
@@ -125,6 +128,7 @@ impl From<GoldenError> for Fault {
 }
 
 impl From<PushError> for Fault {
+    #[cold]
     fn from(error: PushError) -> Self {
         let code = match error {
             PushError::Size { .. } | PushError::Pixels { .. } => Code::BadFrameSize,

@@ -8,8 +8,9 @@ use crate::intake::Intake;
 use echocart_core::clock::{self, Pace};
 use echocart_core::frame::{ExamToken, FrameMeta, HostMeta, PixelFormat, PixelLayout};
 use echocart_core::ring::Pushed;
+use std::fmt::Arguments;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
 /// Latest capture time: far from where sums of times overflow.
 const MAX_CAPTURE_NANOS: i64 = 1 << 62;
@@ -57,9 +58,10 @@ impl FramePort {
     /// # Real-time
     /// Does not block. One copy; allocates only until every pooled buffer has held a frame of
     /// this size, and for the text of a fault.
+    #[inline]
     pub fn push(&mut self, frame: &echocart_frame_t, pixels: &[u8]) -> Result<u64, Fault> {
-        let begin = Instant::now();
-        let (meta, layout) = self.checked(frame, pixels.len())?;
+        let begin = clock::now_nanos();
+        let (meta, layout) = self.checked(frame, pixels.len(), begin)?;
         let pace = self.pace;
         let fill = |buffer: &mut Vec<u8>| copy_rows(pixels, &meta, layout, buffer);
         let pushed = self.intake.with(|producer| match pace {
@@ -67,11 +69,12 @@ impl FramePort {
             Pace::Real => producer.push(meta, fill),
         })??;
         let number = self.settle(pushed, frame)?;
-        self.intake.push.record(begin.elapsed());
+        self.intake.push.record(since(begin));
         Ok(number)
     }
 
     /// Lends a pooled buffer of at least `bytes` bytes.
+    #[inline]
     pub fn lease(&mut self, bytes: u64) -> Result<*mut u8, Fault> {
         if self.lease.is_some() {
             return Err(Code::BadState.into());
@@ -87,8 +90,9 @@ impl FramePort {
     ///
     /// # Real-time
     /// Does not block, copy or allocate, but for the text of a fault.
+    #[inline]
     pub fn commit(&mut self, frame: &echocart_frame_t) -> Result<u64, Fault> {
-        let begin = Instant::now();
+        let begin = clock::now_nanos();
         let Some(lent) = &self.lease else {
             return Err(Code::BadState.into());
         };
@@ -97,10 +101,9 @@ impl FramePort {
         }
         let found = usize::try_from(frame.pixel_bytes).unwrap_or(usize::MAX);
         if found > self.leased_bytes {
-            let expected = format!("at most the {} bytes lent", self.leased_bytes);
-            return Err(Fault::bad("pixel_bytes", &expected, found));
+            return Err(more_than_lent(self.leased_bytes, found));
         }
-        let (meta, layout) = self.checked(frame, found)?;
+        let (meta, layout) = self.checked(frame, found, begin)?;
         let (live, lease) = (self.pace == Pace::Real, &mut self.lease);
         let pushed = self
             .intake
@@ -109,40 +112,38 @@ impl FramePort {
             self.release();
         }
         let number = self.settle(pushed, frame)?;
-        self.intake.commit.record(begin.elapsed());
+        self.intake.commit.record(since(begin));
         Ok(number)
     }
 
     /// Gives the lent buffer back.
+    #[inline]
     pub fn release(&mut self) {
         if let Some(lent) = self.lease.take() {
             self.intake.give_back(lent);
         }
     }
 
+    #[inline]
     fn checked(
         &self,
         frame: &echocart_frame_t,
         found: usize,
+        now_nanos: i64,
     ) -> Result<(FrameMeta, PixelLayout), Fault> {
         let meta = meta(frame)?;
         let layout = layout(frame, &meta, found)?;
         let latest = match self.pace {
             Pace::Max => MAX_CAPTURE_NANOS,
-            Pace::Real => clock::now_nanos().saturating_add(MAX_AHEAD_NANOS),
+            Pace::Real => now_nanos.saturating_add(MAX_AHEAD_NANOS),
         };
         if !(0..=latest).contains(&frame.capture_nanos) {
-            return Err(Fault::new(
-                Code::BadTime,
-                format!(
-                    "expected 0 to {latest}, found {}: capture_nanos",
-                    frame.capture_nanos
-                ),
-            ));
+            return Err(bad_time(latest, frame.capture_nanos));
         }
         Ok((meta, layout))
     }
 
+    #[inline]
     fn settle(&mut self, pushed: Pushed, frame: &echocart_frame_t) -> Result<u64, Fault> {
         if pushed == Pushed::RingFull && self.pace == Pace::Max {
             return Err(Code::WouldBlock.into());
@@ -161,6 +162,35 @@ impl FramePort {
     }
 }
 
+fn since(begin_nanos: i64) -> Duration {
+    Duration::from_nanos((clock::now_nanos() - begin_nanos).unsigned_abs())
+}
+
+#[cold]
+fn more_than_lent(lent: usize, found: usize) -> Fault {
+    let expected = format!("at most the {lent} bytes lent");
+    Fault::bad("pixel_bytes", &expected, found)
+}
+
+#[cold]
+fn bad_time(latest: i64, found: i64) -> Fault {
+    let text = format!("expected 0 to {latest}, found {found}: capture_nanos");
+    Fault::new(Code::BadTime, text)
+}
+
+#[cold]
+fn unsupported(memory: u32) -> Fault {
+    let text = format!("expected HOST (0) in this version, found {memory}: memory");
+    Fault::new(Code::Unsupported, text)
+}
+
+#[cold]
+fn bad_size(expected: Arguments<'_>, found: u64, field: &str) -> Fault {
+    let text = format!("expected {expected}, found {found}: {field}");
+    Fault::new(Code::BadFrameSize, text)
+}
+
+#[inline]
 fn meta(frame: &echocart_frame_t) -> Result<FrameMeta, Fault> {
     let format = match frame.format {
         ECHOCART_PIXEL_GRAY8 => PixelFormat::Gray8,
@@ -173,13 +203,7 @@ fn meta(frame: &echocart_frame_t) -> Result<FrameMeta, Fault> {
     match frame.memory {
         ECHOCART_MEMORY_HOST => {}
         ECHOCART_MEMORY_CUDA | ECHOCART_MEMORY_DMABUF => {
-            return Err(Fault::new(
-                Code::Unsupported,
-                format!(
-                    "expected HOST (0) in this version, found {}: memory",
-                    frame.memory
-                ),
-            ));
+            return Err(unsupported(frame.memory));
         }
         unknown => return Err(Fault::bad("memory", "one of ECHOCART_MEMORY_*", unknown)),
     }
@@ -213,27 +237,23 @@ fn meta(frame: &echocart_frame_t) -> Result<FrameMeta, Fault> {
 }
 
 /// Where the rows are, after checking that all are there.
+#[inline]
 fn layout(frame: &echocart_frame_t, meta: &FrameMeta, found: usize) -> Result<PixelLayout, Fault> {
-    let wrong = |expected: String, found: u64, field: &str| {
-        Err(Fault::new(
-            Code::BadFrameSize,
-            format!("expected {expected}, found {found}: {field}"),
-        ))
-    };
     let (across, down) = meta.format.granule_px();
     for (name, found, granule) in [
         ("width_px", frame.width_px, across),
         ("height_px", frame.height_px, down),
     ] {
         if found == 0 || !found.is_multiple_of(granule) {
-            let expected = format!("a multiple of {granule} above 0");
-            return wrong(expected, found.into(), name);
+            let expected = format_args!("a multiple of {granule} above 0");
+            return Err(bad_size(expected, found.into(), name));
         }
     }
     let row = u64::from(frame.width_px) * meta.format.bytes() as u64;
     let stride = u64::from(frame.row_stride_bytes);
     if stride < row {
-        return wrong(format!("at least {row}"), stride, "row_stride_bytes");
+        let expected = format_args!("at least {row}");
+        return Err(bad_size(expected, stride, "row_stride_bytes"));
     }
     let luma = stride * u64::from(frame.height_px);
     let chroma = match frame.chroma_offset_bytes {
@@ -241,11 +261,8 @@ fn layout(frame: &echocart_frame_t, meta: &FrameMeta, found: usize) -> Result<Pi
         given if meta.format == PixelFormat::Nv12 && given >= luma - (stride - row) => given,
         given => {
             let field = "chroma_offset_bytes";
-            return wrong(
-                "0, or of NV12 behind the luminance".to_owned(),
-                given,
-                field,
-            );
+            let expected = format_args!("0, or of NV12 behind the luminance");
+            return Err(bad_size(expected, given, field));
         }
     };
     let layout = PixelLayout {
@@ -254,7 +271,8 @@ fn layout(frame: &echocart_frame_t, meta: &FrameMeta, found: usize) -> Result<Pi
     };
     let least = layout.needed_bytes(meta);
     if (found as u64) < least {
-        return wrong(format!("at least {least}"), found as u64, "pixel_bytes");
+        let expected = format_args!("at least {least}");
+        return Err(bad_size(expected, found as u64, "pixel_bytes"));
     }
     Ok(layout)
 }

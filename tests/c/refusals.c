@@ -59,9 +59,6 @@ int main(void)
         config.package_dir_bytes = sizeof TEXT;
         REFUSED(ECHOCART_BAD_TEXT, &config);
         config = base();
-        config.cpu_set[3] = UINT64_C(1) << 63;
-        REFUSED(ECHOCART_CPU_SET_REFUSED, &config);
-        config = base();
         config.threads = 65;
         REFUSED(ECHOCART_BAD_ARGUMENT, &config);
         config = base();

@@ -2,31 +2,23 @@
 //! rule by rule, plain and under the address and undefined-behaviour sanitizers.
 #![expect(clippy::unwrap_used, reason = "tests and their helpers")]
 
+mod native;
+
 use echocart::{Code, abi};
 use echocart_core::config::DEMO_TOML;
 use echocart_core::dump::DumpWriter;
 use echocart_core::frame::{FrameMeta, PixelFormat};
 use echocart_core::hash::sha256_hex;
-use echocart_tests::{build_dir, echocart, events, fetched, generated_at, root, text};
+use echocart_tests::{echocart, events, fetched, generated_at, text};
+use native::{
+    STRICT, compile, deps, run, runtime_library, sanitized_run, shared_library, source, succeed,
+    worker,
+};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-
-const STRICT: [&str; 6] = [
-    "-std=c11",
-    "-Wall",
-    "-Wextra",
-    "-Werror",
-    "-pedantic",
-    "-pthread",
-];
-const SANITIZERS: [&str; 3] = [
-    "-g",
-    "-fsanitize=address,undefined",
-    "-fno-sanitize-recover=all",
-];
+use std::path::Path;
+use std::process::Command;
 
 /// Codes that only the bridge's own tests can provoke: a failing thread, a runtime library that
 /// has the right hash and does not load, and a panic.
@@ -36,96 +28,6 @@ const ELSEWHERE: [Code; 4] = [
     Code::Panic,
     Code::Poisoned,
 ];
-
-/// The shared library that Cargo built with this test.
-fn shared_library() -> PathBuf {
-    let path = deps().join("libechocart.so");
-    assert!(path.is_file(), "not built: {}", path.display());
-    path
-}
-
-/// The worker of this build.
-fn worker() -> PathBuf {
-    let path = build_dir().unwrap().join("echocart-worker");
-    assert!(
-        path.is_file(),
-        "build it first: cargo build --release ({})",
-        path.display()
-    );
-    path
-}
-
-fn deps() -> PathBuf {
-    let mut dir = std::env::current_exe().unwrap();
-    dir.pop();
-    dir
-}
-
-fn runtime_library() -> PathBuf {
-    let lib = fetched("lib/onnxruntime-1.28.0").unwrap();
-    let mut found: Vec<PathBuf> = fs::read_dir(lib)
-        .unwrap()
-        .map(|file| file.unwrap().path())
-        .filter(|path| path.to_string_lossy().contains("libonnxruntime.so"))
-        .collect();
-    found.sort();
-    found.pop().unwrap()
-}
-
-fn source(path: &str) -> PathBuf {
-    root().join(path)
-}
-
-fn run(command: &mut Command) -> Output {
-    command
-        .output()
-        .unwrap_or_else(|e| panic!("{e}: {command:?}"))
-}
-
-#[track_caller]
-fn succeed(command: &mut Command) -> String {
-    let output = run(command);
-    assert!(output.status.success(), "{command:?}\n{}", text(&output));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// Compiles a C file against the shared library in `dir`, under the name its soname asks for.
-fn compile(dir: &Path, file: &str, sanitized: bool) -> PathBuf {
-    let library = dir.join("libechocart.so.0");
-    if !library.exists() {
-        fs::copy(shared_library(), &library).unwrap();
-        fs::copy(worker(), dir.join("echocart-worker")).unwrap();
-    }
-    let program = dir.join(if sanitized { "sanitized" } else { "plain" });
-    let mut gcc = Command::new("gcc");
-    gcc.args(STRICT)
-        .args(if sanitized { &SANITIZERS[..] } else { &["-O2"] })
-        .arg("-I")
-        .arg(source("firmware-bridge/include"))
-        .arg(source(file))
-        .arg(&library)
-        .arg(format!("-Wl,-rpath,{}", dir.display()))
-        .arg("-lm")
-        .arg("-o")
-        .arg(&program);
-    succeed(&mut gcc);
-    let symbols = succeed(Command::new("nm").arg(&program));
-    assert_eq!(symbols.contains("__asan_init"), sanitized);
-    assert_eq!(symbols.contains("__ubsan_handle"), sanitized);
-    program
-}
-
-/// The sanitizer stops at the first finding; leaks of the program and the library count.
-fn sanitized_run(program: &Path) -> Command {
-    let mut command = Command::new(program);
-    command
-        .env(
-            "ASAN_OPTIONS",
-            "detect_leaks=1:abort_on_error=0:exitcode=99",
-        )
-        .env("UBSAN_OPTIONS", "print_stacktrace=1");
-    command
-}
 
 fn write_dump(path: &Path, frames: u64) {
     let format = PixelFormat::Gray8;
@@ -235,6 +137,13 @@ fn the_example_is_clean_under_the_sanitizers_and_says_what_is_wrong_with_a_dump(
     let output = run(cut.arg(&dump).arg(package).arg(runtime_library()));
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     assert!(text(&output).contains("cut off"), "{}", text(&output));
+}
+
+#[test]
+fn what_is_made_before_a_refusal_is_freed_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = compile(dir.path(), "tests/c/refusals.c", true);
+    assert_eq!(succeed(&mut sanitized_run(&program)), "");
 }
 
 #[test]

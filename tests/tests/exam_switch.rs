@@ -1,15 +1,23 @@
-//! Two simulated hearts, one exam after the other: the second one's estimates are those it has alone.
+//! Two simulated hearts, one exam after the other: the second one's estimates are those it has alone, through
+//! Rust and through C, wherever in the pipeline the first one's frames are.
 #![expect(clippy::unwrap_used, reason = "tests and their helpers")]
 
+mod native;
 mod played;
 
 use echocart_capture::{OpenOptions, open};
 use echocart_core::config::CartConfig;
 use echocart_core::events::{Estimate, Event, Raw};
-use echocart_core::frame::{ExamToken, FrameMeta};
+use echocart_core::frame::{ExamToken, FrameMeta, PixelFormat};
 use echocart_core::package::Package;
 use echocart_tests::fetched;
+use native::{compile, runtime_library, sanitized_run, succeed};
 use played::play;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
 
 const FPS: i64 = 24;
 const A: ExamToken = ExamToken([0xA; 16]);
@@ -18,11 +26,13 @@ const B: ExamToken = ExamToken([0xB; 16]);
 type Frames = Vec<(FrameMeta, Vec<u8>)>;
 
 /// A simulated heart's frames, stamped as one exam's.
-fn heart(seed: u32, ef: u32, exam: ExamToken) -> Frames {
-    let source = format!("phantom:view=A4C,ef={ef},seed={seed},fps={FPS},seconds=5,size=320x240");
+fn heart(seed: u32, ef: u32, seconds: u32, exam: ExamToken) -> Frames {
+    let source =
+        format!("phantom:view=A4C,ef={ef},seed={seed},fps={FPS},seconds={seconds},size=320x240");
     let mut source = open(&source, &OpenOptions::default()).unwrap();
     let (mut frames, mut pixels) = (Frames::new(), Vec::new());
     while let Some(mut meta) = source.next(&mut pixels).unwrap() {
+        assert_eq!(meta.format, PixelFormat::Rgb24);
         meta.host.exam = exam;
         frames.push((meta, pixels.clone()));
     }
@@ -65,7 +75,7 @@ fn raw(estimates: &[Estimate], exam: ExamToken) -> Vec<Raw> {
 fn a_heart_that_fails_after_a_healthy_one_is_judged_as_if_it_had_been_alone() {
     let package = fetched("packages/demo").unwrap();
     let package = Package::open(&package, &CartConfig::demo().unwrap().package).unwrap();
-    let (healthy, failing) = (heart(3, 65, A), heart(4, 25, B));
+    let (healthy, failing) = (heart(3, 65, 5, A), heart(4, 25, 5, B));
     let alone = raw(&estimates(&package, &failing), B);
     assert!(alone.len() > 8, "{}", alone.len());
     for switch in [1, 7, 24, 46, 47, 48, 71, healthy.len()] {
@@ -79,5 +89,96 @@ fn a_heart_that_fails_after_a_healthy_one_is_judged_as_if_it_had_been_alone() {
             assert!(tokens.len() <= 1, "an estimate of two exams after {switch}");
         }
         assert_eq!(raw(&found, B), alone, "switched after {switch} frames");
+    }
+}
+
+/// `tests/c/exam_switch.c`, and the two hearts as the files that it reads.
+struct Switch {
+    program: PathBuf,
+    folder: tempfile::TempDir,
+}
+
+impl Switch {
+    fn new(sanitized: bool, seconds_of_b: u32) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let program = compile(folder.path(), "tests/c/exam_switch.c", sanitized);
+        let write = |name: &str, frames: Frames| {
+            let pixels: Vec<u8> = frames.into_iter().flat_map(|(_, pixels)| pixels).collect();
+            fs::write(folder.path().join(name), pixels).unwrap();
+        };
+        write("healthy", heart(3, 65, 5, A));
+        write("failing", heart(4, 25, seconds_of_b, B));
+        Self { program, folder }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// What B's clips gave, by their first and last frame.
+    fn run(&self, stage: &[&str], start: fn(&Path) -> Command) -> BTreeMap<String, String> {
+        let mut command = start(&self.program);
+        command
+            .arg(fetched("packages/demo").unwrap())
+            .arg(runtime_library())
+            .arg(self.file("healthy"))
+            .arg(self.file("failing"))
+            .args(stage);
+        let output = succeed(&mut command);
+        let mut clips = BTreeMap::new();
+        for line in output.lines() {
+            let mut words = line.splitn(3, ' ');
+            let clip = format!("{} {}", words.next().unwrap(), words.next().unwrap());
+            clips.insert(clip, words.next().unwrap().to_owned());
+        }
+        clips
+    }
+}
+
+fn plainly(program: &Path) -> Command {
+    Command::new(program)
+}
+
+#[test]
+fn through_c_too_a_heart_is_judged_as_if_it_had_been_alone() {
+    let switch = Switch::new(false, 5);
+    let alone = switch.run(&["max", "0"], plainly);
+    assert!(alone.len() > 8, "{}", alone.len());
+    for frames in [1, 7, 24, 46, 47, 48, 71, 120] {
+        let found = switch.run(&["max", &frames.to_string()], plainly);
+        assert_eq!(found, alone, "switched after {frames} frames");
+    }
+}
+
+#[test]
+fn a_live_exam_begins_at_any_stage_of_the_one_before_it_and_has_nothing_of_it() {
+    let switch = Switch::new(true, 8);
+    let alone = switch.run(&["max", "0"], sanitized_run);
+    let stages = [
+        "ring",
+        "window",
+        "inference",
+        "waiting",
+        "unpolled",
+        "callback",
+    ];
+    // A live clip's EF may be left out to save time, so its numbers are the first ones of those.
+    let check = |stage: &str| {
+        let found = switch.run(&[stage], sanitized_run);
+        assert!(!found.is_empty(), "{stage}");
+        for (clip, raw) in &found {
+            let expected = alone.get(clip).unwrap();
+            assert!(
+                expected.starts_with(raw.as_str()),
+                "{stage}, clip {clip}: expected {expected}, found {raw}"
+            );
+        }
+    };
+    for two in stages.chunks(2) {
+        thread::scope(|scope| {
+            for stage in two {
+                scope.spawn(|| check(stage));
+            }
+        });
     }
 }

@@ -37,9 +37,11 @@ impl Sanitize {
         let wanted = |tool| self.only.is_none_or(|only| only == tool);
         if wanted(Tool::Thread) {
             thread(layout)?;
+            println!("ThreadSanitizer found nothing");
         }
         if wanted(Tool::Valgrind) {
             valgrind(layout)?;
+            println!("valgrind found nothing");
         }
         Ok(())
     }
@@ -65,11 +67,12 @@ fn thread(layout: &Layout) -> Result<()> {
             &[
                 "--package",
                 "echocart-core",
-                "--lib",
-                "--",
-                "ring",
-                "session",
-                "exam",
+                "--test",
+                "pipeline",
+                "--test",
+                "exams",
+                "--test",
+                "standing",
             ][..],
         ),
         ("test", &["--package", "echocart-bridge", "--lib"]),
@@ -113,12 +116,14 @@ fn valgrind(layout: &Layout) -> Result<()> {
         .args(["--features", "trial", "--target-dir"]);
     command::run(build.arg(&folder))?;
     let built = folder.join("release");
+    let suppressions = layout.root.join("tests/sanitize/valgrind.supp");
     let check = |program: &Path, arguments: &[&str]| {
         let mut valgrind = Command::new("valgrind");
         valgrind
             .args(["--quiet", "--error-exitcode=99", "--leak-check=full"])
             .args(["--show-leak-kinds=definite,indirect,possible"])
             .args(["--errors-for-leak-kinds=definite,indirect,possible"])
+            .arg(format!("--suppressions={}", suppressions.display()))
             .arg(program)
             .args(arguments);
         command::run(&mut valgrind)

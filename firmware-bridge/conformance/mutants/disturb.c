@@ -89,6 +89,17 @@ void disturb(void)
     }
 }
 
+/* Prints as ONNX Runtime does on a processor of a vendor that it does not know. No promise is broken. */
+void *dlopen(const char *file, int flags)
+{
+    void *(*real)(const char *, int);
+    *(void **)&real = dlsym(RTLD_NEXT, "dlopen");
+    if (is("warns_while_loaded")) {
+        fputs("onnxruntime cpuid_info warning\n", stderr);
+    }
+    return real(file, flags);
+}
+
 void remember_package(const char *path, uint64_t bytes)
 {
     if (path != NULL && bytes < sizeof package) {

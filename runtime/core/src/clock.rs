@@ -9,6 +9,7 @@ static EPOCH: OnceLock<Instant> = OnceLock::new();
 ///
 /// # Real-time
 /// One clock read, no lock after the first call.
+#[inline]
 pub fn now_nanos() -> i64 {
     let epoch = EPOCH.get_or_init(Instant::now);
     i64::try_from(epoch.elapsed().as_nanos()).unwrap_or(i64::MAX)

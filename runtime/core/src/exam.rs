@@ -9,6 +9,7 @@ pub struct NewestExam(Arc<AtomicU64>);
 
 impl NewestExam {
     /// Ends every exam before `number`.
+    #[inline]
     pub fn begin(&self, number: u64) {
         // ORDERING: Release pairs with the Acquire in `is_over`: who sees a frame of the new exam
         // in the ring, or a result of it, sees that the old one is over.

@@ -21,6 +21,7 @@ pub enum PixelFormat {
 
 impl PixelFormat {
     /// Bytes per pixel of a row; of NV12 in its plane of Y.
+    #[inline]
     pub fn bytes(self) -> usize {
         match self {
             Self::Gray8 | Self::Nv12 => 1,
@@ -31,6 +32,7 @@ impl PixelFormat {
     }
 
     /// What width and height are multiples of.
+    #[inline]
     pub fn granule_px(self) -> (u32, u32) {
         match self {
             Self::Gray8 | Self::Rgb24 | Self::Bgra32 => (1, 1),
@@ -40,6 +42,7 @@ impl PixelFormat {
     }
 
     /// Rows of bytes that a picture of `height_px` has, the plane of U and V included.
+    #[inline]
     pub fn rows(self, height_px: usize) -> usize {
         match self {
             Self::Nv12 => height_px + height_px / 2,
@@ -110,11 +113,13 @@ pub struct FrameMeta {
 
 impl FrameMeta {
     /// Bytes of one row without padding.
+    #[inline]
     pub fn row_bytes(&self) -> usize {
         self.width_px as usize * self.format.bytes()
     }
 
     /// Bytes of the frame without padding.
+    #[inline]
     pub fn frame_bytes(&self) -> usize {
         self.row_bytes() * self.format.rows(self.height_px as usize)
     }
@@ -131,6 +136,7 @@ pub struct PixelLayout {
 
 impl PixelLayout {
     /// Rows without padding, planes without a hole.
+    #[inline]
     pub fn packed(meta: &FrameMeta) -> Self {
         Self {
             stride_bytes: meta.row_bytes(),
@@ -139,6 +145,7 @@ impl PixelLayout {
     }
 
     /// Bytes from the first to the end of the last row.
+    #[inline]
     pub fn needed_bytes(self, meta: &FrameMeta) -> u64 {
         let (stride, row) = (self.stride_bytes as u64, meta.row_bytes() as u64);
         let plane = |rows: u64| {

@@ -61,6 +61,7 @@ impl Default for Histogram {
 
 impl Histogram {
     /// Records one duration.
+    #[inline]
     pub fn record(&self, took: Duration) {
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         if let Some(bucket) = self.buckets.get(place(nanos)) {
@@ -150,6 +151,7 @@ impl Histogram {
 }
 
 /// The bucket of a duration: its leading 1 and the six bits behind it.
+#[inline]
 fn place(nanos: u64) -> usize {
     if nanos < PER_OCTAVE {
         return nanos as usize;

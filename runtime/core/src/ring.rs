@@ -183,6 +183,7 @@ impl FrameProducer {
     ///
     /// # Real-time
     /// Does not block. Allocates only inside `fill`, while a pooled buffer is too small.
+    #[inline]
     pub fn push(
         &mut self,
         meta: FrameMeta,
@@ -203,6 +204,7 @@ impl FrameProducer {
     ///
     /// # Real-time
     /// Does not block. Allocates only while the buffer is too small.
+    #[inline]
     pub fn lease(&mut self, bytes: usize) -> Result<Option<Vec<u8>>, PushError> {
         if bytes == 0 || bytes > self.max_frame_bytes {
             return Err(PushError::Size {
@@ -223,6 +225,7 @@ impl FrameProducer {
     }
 
     /// Gives a leased buffer back unused.
+    #[inline]
     pub fn give_back(&mut self, pixels: Vec<u8>) {
         self.spare.push(pixels);
     }
@@ -236,6 +239,7 @@ impl FrameProducer {
     ///
     /// # Real-time
     /// Does not block, copy or allocate.
+    #[inline]
     pub fn push_leased(
         &mut self,
         meta: FrameMeta,
@@ -279,6 +283,7 @@ impl FrameProducer {
         self.pool.clone()
     }
 
+    #[inline]
     fn resized(&self, pixels: &mut Vec<u8>, change: impl FnOnce(&mut Vec<u8>)) {
         let before = pixels.capacity() as u64;
         change(pixels);
@@ -289,6 +294,7 @@ impl FrameProducer {
         }
     }
 
+    #[inline]
     fn check(&self, meta: &FrameMeta, bytes: usize) -> Result<(), PushError> {
         if meta.frame_bytes() == 0 || bytes > self.max_frame_bytes {
             return Err(PushError::Size {
@@ -309,6 +315,7 @@ impl FrameProducer {
 
     /// Begins a new exam where the frame's token is not the last one's. A `live` one ends the exam
     /// before it at once; at maximum pace that waits until the frame's turn has come.
+    #[inline]
     fn enter_exam(&mut self, token: ExamToken, live: bool) {
         let number = match self.exam {
             Some(exam) if exam.token == token => return,
@@ -321,6 +328,7 @@ impl FrameProducer {
         }
     }
 
+    #[inline]
     fn count_dropped(&mut self, pushed: Pushed) {
         if pushed == Pushed::RingFull {
             self.captured += 1;
@@ -328,6 +336,7 @@ impl FrameProducer {
         }
     }
 
+    #[inline]
     fn enqueue(&mut self, meta: FrameMeta, layout: PixelLayout, pixels: Vec<u8>) -> Pushed {
         let number = self.captured;
         let queued = Queued {
@@ -353,6 +362,7 @@ impl FrameProducer {
         Pushed::Queued { number }
     }
 
+    #[inline]
     fn wake_if_dozing(&self) {
         // ORDERING: pairs with the fence in `FrameConsumer::doze`: this thread sees that the other
         // dozes, or the other one sees the frame.
@@ -373,6 +383,7 @@ impl FrameProducer {
     ///
     /// # Real-time
     /// As [`FrameProducer::push`].
+    #[inline]
     pub fn offer(
         &mut self,
         meta: FrameMeta,

@@ -17,16 +17,19 @@ pub(crate) fn queue<T>(places: usize) -> (QueueIn<T>, QueueOut<T>) {
 
 impl<T> QueueIn<T> {
     /// Puts one in, or gives it back where there is no room.
+    #[inline]
     pub fn try_push(&mut self, item: T) -> Result<(), T> {
         self.0.try_push(item)
     }
 
+    #[inline]
     pub fn is_full(&self) -> bool {
         self.0.is_full()
     }
 }
 
 impl<T> QueueOut<T> {
+    #[inline]
     pub fn try_pop(&mut self) -> Option<T> {
         self.0.try_pop()
     }
