@@ -170,11 +170,22 @@ pub fn host(args: &HostArgs) -> Result<ExitCode, Failure> {
     for kind in ["freeze", "colour", "sector", "exam"] {
         let times = Histogram::default();
         let mut rig = declared(rig(&args.package, QUICK)?);
+        let mut missed = None;
         for turn in 0..args.blanks {
-            times.record(blank(&mut rig, &pictures, kind, turn)?);
+            match blank(&mut rig, &pictures, kind, turn)? {
+                Ok(took) => times.record(took),
+                Err(why) => {
+                    missed = Some(why);
+                    break;
+                }
+            }
         }
         rig.session.stop();
-        blanks.push((kind, times.spread()));
+        blanks.push(Blanks {
+            kind,
+            times: times.spread(),
+            missed,
+        });
     }
     let found = Found {
         words,
@@ -194,8 +205,13 @@ pub fn host(args: &HostArgs) -> Result<ExitCode, Failure> {
 }
 
 /// Plays live frames until an EF is shown, then changes what they show; gives the time from the
-/// first such frame to the event that takes the EF away.
-fn blank(rig: &mut Rig, pictures: &Pictures, kind: &str, turn: u32) -> Result<Duration, Failure> {
+/// first such frame to the event that takes the EF away, or why there is none.
+fn blank(
+    rig: &mut Rig,
+    pictures: &Pictures,
+    kind: &str,
+    turn: u32,
+) -> Result<Result<Duration, String>, Failure> {
     let exam = |turn: u32| match kind {
         "exam" => ExamToken([turn as u8; 16]),
         _ => ExamToken::default(),
@@ -203,13 +219,21 @@ fn blank(rig: &mut Rig, pictures: &Pictures, kind: &str, turn: u32) -> Result<Du
     let mut number = 0;
     let limit = Instant::now() + PATIENCE;
     let live = |meta: &mut FrameMeta| meta.host.exam = exam(turn);
-    let late = || Failure::text(Cause::Other, format!("{kind}: no EF came or went in time"));
-    while !rig.events.try_iter().any(|e| ef(&e) == Some(true)) {
+    let seconds = PATIENCE.as_secs();
+    let mut last = "no estimate came".to_owned();
+    while !rig.events.try_iter().any(|event| {
+        if let Event::Estimate(estimate) = &event {
+            last = format!("{:?} {:?}", estimate.lvef.status, estimate.lvef.reason);
+        }
+        ef(&event) == Some(true)
+    }) {
         number += 1;
         push(rig, pictures, number, &live)?;
         std::thread::sleep(PERIOD);
         if Instant::now() > limit {
-            return Err(late());
+            return Ok(Err(format!(
+                "no EF came in {seconds} s, the last was {last}"
+            )));
         }
     }
     let changed = |meta: &mut FrameMeta| {
@@ -228,8 +252,10 @@ fn blank(rig: &mut Rig, pictures: &Pictures, kind: &str, turn: u32) -> Result<Du
         }
         let wait = next.saturating_duration_since(Instant::now());
         match rig.events.recv_timeout(wait) {
-            Ok(event) if ef(&event) == Some(false) => return Ok(begin.elapsed()),
-            _ if Instant::now() > limit => return Err(late()),
+            Ok(event) if ef(&event) == Some(false) => return Ok(Ok(begin.elapsed())),
+            _ if Instant::now() > limit => {
+                return Ok(Err(format!("the EF did not go in {seconds} s")));
+            }
             _ => {}
         }
     }
@@ -249,7 +275,15 @@ struct Found {
     on: Spread,
     frozen: f64,
     idle: f64,
-    blanks: Vec<(&'static str, Spread)>,
+    blanks: Vec<Blanks>,
+}
+
+/// Times of one kind of change.
+struct Blanks {
+    kind: &'static str,
+    times: Spread,
+    /// Why there are no more.
+    missed: Option<String>,
 }
 
 impl Found {
@@ -287,10 +321,18 @@ impl Found {
              {:.2} %, no frames {:.2} % of one core\n\n{:<28}{:>8}{:>10}{:>10}",
             self.frozen, self.idle, "EF blank, milliseconds", "n", "p50", "p99"
         );
-        for (kind, s) in &self.blanks {
+        for Blanks {
+            kind,
+            times: s,
+            missed,
+        } in &self.blanks
+        {
             let millis = |nanos: u64| nanos as f64 / 1e6;
             let (p50, p99) = (millis(s.p50_nanos), millis(s.p99_nanos));
             let _ = writeln!(text, "{kind:<28}{:>8}{p50:>10.2}{p99:>10.2}", s.count);
+            if let Some(why) = missed {
+                let _ = writeln!(text, "    not measured further: {why}");
+            }
         }
         text
     }
@@ -305,7 +347,11 @@ impl Found {
         let blanks: serde_json::Map<_, _> = self
             .blanks
             .iter()
-            .map(|(kind, s)| ((*kind).to_owned(), spread(s)))
+            .map(|blanks| {
+                let mut found = spread(&blanks.times);
+                found["missed"] = serde_json::json!(blanks.missed);
+                (blanks.kind.to_owned(), found)
+            })
             .collect();
         let value = serde_json::json!({
             "machine": machine(), "package": self.words,
