@@ -547,7 +547,7 @@ static void stopping_without_polling(void)
     int results = unpolled(256, 60000000, ECHOCART_OK, &dropped);
 
     CHECK(results > 17 && dropped == 0);
-    CHECK(unpolled(results - 1, 60000000, ECHOCART_OK, &dropped) == results - 1 && dropped == 1);
+    CHECK(unpolled(results - 1, 4000000, ECHOCART_OK, &dropped) == results - 1 && dropped == 1);
     unpolled(results - 2, 1000000, ECHOCART_TIMEOUT, &dropped);
 }
 

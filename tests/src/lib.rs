@@ -100,6 +100,32 @@ pub fn text(output: &Output) -> String {
     format!("{out}{err}")
 }
 
+/// Runs the demo package on a source in virtual time, and gives what it printed and its events; none
+/// where it failed.
+///
+/// # Errors
+/// The operating system's, or a line of the events that is not JSON.
+pub fn demo_run(
+    source: &str,
+    arguments: &[&str],
+) -> std::io::Result<(Output, Vec<serde_json::Value>)> {
+    let dir = tempfile::tempdir()?;
+    let file = dir.path().join("events.jsonl");
+    let mut command = echocart()?;
+    command.args(["run", "--headless", "--pace", "max", "--source", source]);
+    command.arg("--package").arg(fetched("packages/demo")?);
+    let output = command
+        .arg("--events")
+        .arg(&file)
+        .args(arguments)
+        .output()?;
+    let events = match output.status.success() {
+        true => events(&file)?,
+        false => Vec::new(),
+    };
+    Ok((output, events))
+}
+
 /// The events of a file, one JSON value per line.
 ///
 /// # Errors

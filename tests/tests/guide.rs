@@ -1,30 +1,10 @@
 //! `echocart run --guide`: one package says the view, the other one measures.
 
-use echocart_tests::{echocart, events, fetched, root, text};
+use echocart_tests::{demo_run, fetched, root, text};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::process::Output;
 
 const HEART: &str = "phantom:view=A4C,ef=55,fps=20,seconds=8";
-
-/// The events of a run in virtual time, and what it printed.
-#[expect(clippy::unwrap_used, reason = "a test helper")]
-fn run(arguments: &[&str]) -> (Output, Vec<Value>) {
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("events.jsonl");
-    let mut command = echocart().unwrap();
-    command.args(["run", "--headless", "--pace", "max", "--source", HEART]);
-    command
-        .arg("--package")
-        .arg(fetched("packages/demo").unwrap());
-    command.arg("--events").arg(&file).args(arguments);
-    let output = command.output().unwrap();
-    let events = match output.status.success() {
-        true => events(&file).unwrap(),
-        false => Vec::new(),
-    };
-    (output, events)
-}
 
 /// What estimates say of an output, by clip, where they say anything.
 fn by_clip<'a>(events: &'a [Value], name: &str) -> BTreeMap<u64, &'a Value> {
@@ -37,13 +17,13 @@ fn by_clip<'a>(events: &'a [Value], name: &str) -> BTreeMap<u64, &'a Value> {
 #[test]
 fn a_package_that_guides_itself_says_what_it_says_alone() {
     let demo = fetched("packages/demo").unwrap();
-    let (output, pair) = run(&["--guide", demo.to_str().unwrap()]);
+    let (output, pair) = demo_run(HEART, &["--guide", demo.to_str().unwrap()]).unwrap();
     let printed = text(&output);
     assert!(output.status.success(), "{printed}");
     for line in ["\nguide: ", "\nguide engine: ", "\nguide inference: "] {
         assert!(printed.contains(line), "{line:?} in {printed}");
     }
-    let (_, alone) = run(&[]);
+    let (_, alone) = demo_run(HEART, &[]).unwrap();
     for name in ["view", "lvef"] {
         let (pair, alone) = (by_clip(&pair, name), by_clip(&alone, name));
         assert!(alone.values().any(|o| o["status"] == "VALUE"), "{name}");
@@ -71,7 +51,7 @@ fn what_cannot_guide_is_refused_before_any_engine_starts() {
     let changed = manifest.replace("hop_slots = 2", "hop_slots = 4");
     assert_ne!(changed, manifest);
     std::fs::write(&path, changed).unwrap();
-    let (output, _) = run(&["--guide", slow.to_str().unwrap()]);
+    let (output, _) = demo_run(HEART, &["--guide", slow.to_str().unwrap()]).unwrap();
     let said = text(&output);
     assert_eq!(output.status.code(), Some(4), "{said}");
     assert!(
@@ -91,7 +71,7 @@ fn what_cannot_guide_is_refused_before_any_engine_starts() {
         "--config",
         config.to_str().unwrap(),
     ];
-    let (output, _) = run(&with);
+    let (output, _) = demo_run(HEART, &with).unwrap();
     let said = text(&output);
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(

@@ -1,6 +1,6 @@
 //! The shipped stand-in: what it may say of which source.
 
-use echocart_tests::{echocart, events, fetched, root, text};
+use echocart_tests::{demo_run, echocart, fetched, root, text};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,16 +10,9 @@ const CINE: &str = "data/color3d_jpeg_baseline.dcm";
 /// The estimates of a whole run.
 #[expect(clippy::unwrap_used, reason = "a test helper")]
 fn estimates(source: &str) -> Vec<Value> {
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("events.jsonl");
-    let mut command = echocart().unwrap();
-    command.args(["run", "--headless", "--pace", "max", "--source", source]);
-    command
-        .arg("--package")
-        .arg(fetched("packages/demo").unwrap());
-    let output = command.arg("--events").arg(&file).output().unwrap();
+    let (output, events) = demo_run(source, &[]).unwrap();
     assert!(output.status.success(), "{}", text(&output));
-    let all = events(&file).unwrap().into_iter();
+    let all = events.into_iter();
     all.filter(|event| event["type"] == "estimate").collect()
 }
 

@@ -267,7 +267,27 @@ export async function checkLink(browser) {
 }
 
 // What model, scanner and source can do.
+async function checkGuide(browser) {
+  await check('beside a guide both packages are named, and its view is live', async () => {
+    const more = ['--guide', join('.echocart', 'packages', 'demo')];
+    await withCart(browser, 'guide', { source: PHANTOM, more }, async ({ page, faults }) => {
+      await page.waitForFunction(() => document.querySelector('#view').dataset.state === 'live');
+      const said = await page.evaluate(() => ({
+        banners: [...document.querySelectorAll('#banners li')].map((item) => item.textContent),
+        build: document.querySelector('#build').textContent,
+        page: document.body.textContent,
+      }));
+      assert.ok(said.banners.some((text) => text.startsWith('View guide: Trained on simulated hearts')), said.banners.join());
+      assert.ok(said.banners.some((text) => text.startsWith('Untrained model')), said.banners.join());
+      assert.match(said.build, /echojepa-demo@.*echojepa-standin@/);
+      assert.match(said.page, /View guide CPU/);
+      assert.deepEqual(faults.console, []);
+    });
+  });
+}
+
 export async function checkSources(browser) {
+  await checkGuide(browser);
   await checkLate(browser);
   await checkPatient(browser);
   await checkSource(browser);

@@ -48,6 +48,7 @@ impl Disturbance {
 
     /// Draws one, with its seed, for `share` of the clips: of either kind alike, from none to the published levels.
     pub fn draw(share: f32, random: &mut Random) -> Option<(Self, u64)> {
+        // Nothing is drawn for a training without them, which stays what it was.
         if share == 0.0 || random.range(0.0, 1.0) >= share {
             return None;
         }

@@ -542,6 +542,22 @@ mod tests {
     }
 
     #[test]
+    fn a_guide_has_an_approved_variant_of_its_own() {
+        let mut engine = CartConfig::demo().unwrap().engine;
+        engine.variant = Some("int8".to_owned());
+        assert_eq!(engine.of_the_guide().unwrap().variant, None);
+        engine.policy = Policy::Pinned;
+        let error = engine.of_the_guide().unwrap_err().message;
+        assert!(
+            error.starts_with("engine.guide_variant: expected the guide's"),
+            "{error}"
+        );
+        engine.guide_variant = Some("fp32".to_owned());
+        let guide = engine.of_the_guide().unwrap();
+        assert_eq!(guide.variant.as_deref(), Some("fp32"));
+    }
+
+    #[test]
     fn an_unknown_key_is_named() {
         let text = DEMO_TOML.replace("ring_frames", "ring_framez");
         let error = CartConfig::parse(&text).unwrap_err();

@@ -128,16 +128,9 @@ impl Context {
         }
     }
 
-    /// An estimate of a package that gives nothing: beside a guide, a measuring one leaves the view
-    /// to it, and without the guide's word there is no EF.
-    pub fn failed(
-        &self,
-        clip: u64,
-        reason: Reason,
-        segment: Option<Segment>,
-        moment: &Moment,
-    ) -> Estimate {
-        let mut estimate = self.refused(clip, reason, segment, moment);
+    /// Makes a refusal of everything one of this package alone: beside a guide, a measuring one leaves
+    /// the view to it, and without the guide's word there is no EF.
+    pub fn alone(&self, mut estimate: Estimate) -> Estimate {
         match (self.role, &self.agreement) {
             (Role::Guide, Some(agreement)) => agreement.lost(),
             (Role::Measure, _) => {
@@ -161,6 +154,10 @@ impl Context {
 
     /// A state of the session now, with nothing but its words.
     pub fn state(&self, kind: StateKind, at_nanos: i64, detail: String) -> State {
+        let detail = match self.role {
+            Role::Guide => format!("guide: {detail}"),
+            Role::Alone | Role::Measure => detail,
+        };
         State {
             schema: SCHEMA,
             state: kind,

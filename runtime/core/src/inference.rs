@@ -243,8 +243,8 @@ impl Inference {
         self.moment = self.context.moment_at(level);
         let reason = self.moment.facts.rests.unwrap_or(Reason::EngineDown);
         let segment = clip.segment();
-        self.context
-            .failed(clip.number, reason, segment, &self.moment)
+        let context = &self.context;
+        context.alone(context.refused(clip.number, reason, segment, &self.moment))
     }
 
     /// Asks a head.

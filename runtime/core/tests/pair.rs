@@ -257,10 +257,16 @@ fn packages_that_do_not_fit_and_a_recorder_are_refused() {
 
 #[test]
 fn an_engine_s_news_say_whose_they_are() {
-    let events = played(|_| A4C, |_| Act::Fail, 200);
-    let down = events.iter().find_map(|e| match e {
-        Event::State(state) if state.state == StateKind::EngineDown => Some(state),
-        _ => None,
-    });
-    assert!(down.unwrap().detail.contains("encoder"));
+    for (guide, measure, begins) in [
+        ((|_| A4C) as Script, (|_| Act::Fail) as Script, "encoder "),
+        (|_| Act::Fail, |_| A4C, "guide: encoder "),
+    ] {
+        let events = played(guide, measure, 200);
+        let down = events.iter().find_map(|e| match e {
+            Event::State(state) if state.state == StateKind::EngineDown => Some(state),
+            _ => None,
+        });
+        let detail = &down.unwrap().detail;
+        assert!(detail.starts_with(begins), "{detail}");
+    }
 }

@@ -119,7 +119,12 @@ impl OrtEngine {
         let _there = Affinity::of(&options.cpus);
         let mut nodes = BTreeMap::new();
         let ahead = ahead(&package.manifest, variant, files, &options);
-        let mut open = |path: &Path| graph(library, path, precision, &options, ahead, &mut nodes);
+        let mut notes: Vec<String> = Vec::new();
+        let mut open = |path: &Path| {
+            let opened = graph(library, path, precision, &options, ahead, &mut nodes)?;
+            notes.extend(opened.1);
+            Ok(opened.0)
+        };
         let mut head_files = BTreeMap::new();
         for (name, graphs) in &files.heads {
             for (inputs, file) in graphs {
@@ -160,7 +165,7 @@ impl OrtEngine {
             precision,
             options,
             nodes,
-            notes: Vec::new(),
+            notes,
             passed: Passed::default(),
             encoder: Some(encoder),
             encoder_file: files.encoder.clone(),
@@ -223,7 +228,9 @@ impl OrtEngine {
     fn open_graph(&mut self, path: &Path) -> Result<Session, OpenError> {
         let (precision, options) = (self.precision, &self.options);
         let (library, ahead) = (&self.library, self.ahead);
-        graph(library, path, precision, options, ahead, &mut self.nodes)
+        let opened = graph(library, path, precision, options, ahead, &mut self.nodes)?;
+        self.notes.extend(opened.1);
+        Ok(opened.0)
     }
 
     /// Which provider got how many nodes of each graph that was opened, by the graph's file.

@@ -28,7 +28,8 @@ pub(crate) struct Opened {
 }
 
 /// Opens a graph file, or an engine of `ahead` tokens that stands for it, and notes under the name
-/// of what was opened where its nodes went.
+/// of what was opened where its nodes went. The words say why no engine stands for it although the
+/// package has some.
 pub(crate) fn graph(
     library: &Library,
     path: &Path,
@@ -36,29 +37,45 @@ pub(crate) fn graph(
     options: &EngineOptions,
     ahead: Option<usize>,
     nodes: &mut Assignments,
-) -> Result<Session, OpenError> {
+) -> Result<(Session, Option<String>), OpenError> {
     let engines = match (options.provider, ahead) {
         (Provider::TensorRtRtx, Some(tokens)) => engines(path, tokens),
         _ => Vec::new(),
     };
-    let mut tried = engines.into_iter().map(|path| {
-        let opened = open(library, Source::File(&path), precision, options).ok()?;
-        Some((path, opened))
-    });
-    let (path, opened) = match tried.find_map(|opened| opened) {
-        Some(found) => found,
-        None => {
-            let opened = open(library, Source::File(path), precision, options);
+    let file = |path: &Path| open(library, Source::File(path), precision, options);
+    let (path, opened, note) = match first_that_opens(engines, file) {
+        Ok((path, opened)) => (path, opened, None),
+        Err(note) => {
             let wrong = |message| OpenError::Graph {
                 message,
                 path: path.to_owned(),
             };
-            (path.to_owned(), opened.map_err(wrong)?)
+            (path.to_owned(), file(path).map_err(wrong)?, note)
         }
     };
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    nodes.insert(name.into_owned(), opened.nodes);
-    Ok(opened.session)
+    nodes.insert(name_of(&path), opened.nodes);
+    Ok((opened.session, note))
+}
+
+fn name_of(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
+/// The first engine that opens, or why none does; nothing where there are none.
+fn first_that_opens<T>(
+    engines: Vec<PathBuf>,
+    open: impl Fn(&Path) -> Result<T, String>,
+) -> Result<(PathBuf, T), Option<String>> {
+    let mut refused = Vec::new();
+    for path in engines {
+        match open(&path) {
+            Ok(opened) => return Ok((path, opened)),
+            Err(why) => refused.push(format!("{} is refused: {why}", name_of(&path))),
+        }
+    }
+    let built = |refused: String| format!("engine built here, {refused}");
+    Err((!refused.is_empty()).then(|| built(refused.join(", "))))
 }
 
 /// Tokens of the engines that may stand for a variant's graphs. An engine takes one number of
@@ -173,6 +190,26 @@ pub(crate) fn share(nodes: &BTreeMap<String, usize>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn engines_that_are_refused_are_named_with_the_reason() {
+        let engines = || ["a.onnx", "b.onnx"].map(PathBuf::from).to_vec();
+        let refuse = |_: &Path| Err::<(), _>("another chip".to_owned());
+        let note = first_that_opens(engines(), refuse).unwrap_err();
+        assert_eq!(
+            note.as_deref(),
+            Some(
+                "engine built here, a.onnx is refused: another chip, b.onnx is refused: another chip"
+            )
+        );
+        assert_eq!(first_that_opens(Vec::new(), refuse), Err(None));
+        let second = |path: &Path| match path.ends_with("b.onnx") {
+            true => Ok(7),
+            false => Err(String::new()),
+        };
+        let found = first_that_opens(engines(), second);
+        assert_eq!(found, Ok((PathBuf::from("b.onnx"), 7)));
+    }
 
     #[test]
     fn engines_of_a_graph_are_found_by_its_name_and_number_of_tokens() {

@@ -20,8 +20,8 @@ pub(super) fn judge(tally: &Tally) -> Health {
         .is_some_and(|o| o.level() >= Level::SignalOnly);
     let checks = [
         (tally.session.is_none(), "starting"),
-        (tally.warming_up, "warming_up"),
-        (tally.engine_down, "engine_down"),
+        (!tally.warming.is_empty(), "warming_up"),
+        (!tally.down.is_empty(), "engine_down"),
         (tally.source_lost, "source_lost"),
         (rests, "degraded"),
         (tally.ended, "ended"),

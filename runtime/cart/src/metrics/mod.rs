@@ -11,10 +11,12 @@ pub use health::Health;
 pub use log::{LogArgs, log};
 
 use echocart_core::clock;
-use echocart_core::events::{Estimate, Event, SessionInfo, State, StateKind, Status, TokenCount};
+use echocart_core::events::{
+    Estimate, Event, Reason, SessionInfo, State, StateKind, Status, TokenCount,
+};
 use echocart_core::observer::Observer;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -38,8 +40,9 @@ struct Tally {
     estimates: u64,
     outcomes: BTreeMap<Outcome, u64>,
     states: BTreeMap<String, u64>,
-    engine_down: bool,
-    warming_up: bool,
+    /// Packages without an engine, and those whose engine is being made ready.
+    down: BTreeSet<String>,
+    warming: BTreeSet<String>,
     source_lost: bool,
     ended: bool,
     events_dropped: u64,
@@ -57,8 +60,8 @@ impl Default for Tally {
             estimates: 0,
             outcomes: BTreeMap::new(),
             states: BTreeMap::new(),
-            engine_down: false,
-            warming_up: false,
+            down: BTreeSet::new(),
+            warming: BTreeSet::new(),
             source_lost: false,
             ended: false,
             events_dropped: 0,
@@ -112,9 +115,13 @@ impl Tally {
     fn estimate(&mut self, estimate: &Estimate) {
         self.estimates += 1;
         if estimate.raw.is_some() {
-            self.engine_down = false;
+            self.down.remove(&estimate.package);
             let share = |t: TokenCount| t.used as f64 / t.all.max(1) as f64;
             self.tokens_share = Some(estimate.tokens.map_or(1.0, share));
+        }
+        let reasons = [estimate.view.reason, estimate.lvef.reason];
+        if estimate.raw.is_none() && reasons.contains(&Some(Reason::EngineDown)) {
+            self.down.insert(estimate.package.clone());
         }
         let viewed = estimate.view.status != Status::NotDue;
         let newest = estimate.view.evidence.segments.last().filter(|_| viewed);
@@ -137,14 +144,20 @@ impl Tally {
 
     fn state(&mut self, state: &State) {
         *self.states.entry(word(&state.state)).or_default() += 1;
-        if let Some(session) = &state.session {
+        for session in [&state.session, &state.guide].into_iter().flatten() {
             let nobody = session.provider.is_empty();
-            self.warming_up = nobody && session.degraded.is_none();
-            self.engine_down = nobody && session.degraded.is_some();
+            for (packages, there) in [
+                (&mut self.warming, nobody && session.degraded.is_none()),
+                (&mut self.down, nobody && session.degraded.is_some()),
+            ] {
+                packages.remove(&session.package);
+                packages.extend(there.then(|| session.package.clone()));
+            }
+        }
+        if let Some(session) = &state.session {
             self.session = Some(session.clone());
         }
         match state.state {
-            StateKind::EngineDown => self.engine_down = true,
             StateKind::SourceLost => self.source_lost = true,
             StateKind::SourceBack => self.source_lost = false,
             StateKind::SourceEnded => self.ended = true,
@@ -158,5 +171,69 @@ pub fn word(value: &impl Serialize) -> String {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(word)) => word,
         _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn session(package: &str, provider: &str, degraded: Option<&str>) -> Value {
+        json!({
+            "package": package, "card": "", "trained": "untrained", "signed": "", "model": "", "provider": provider,
+            "degraded": degraded, "library": "", "calibration": "none", "labels": [], "banners": [], "config": "0",
+            "version": "0",
+        })
+    }
+
+    fn state(kind: &str, key: &str, session: Value) -> Event {
+        let mut event = json!({
+            "type": "state", "schema": 1, "state": kind, "at_nanos": 0, "detail": "",
+        });
+        event[key] = session;
+        serde_json::from_value(event).unwrap()
+    }
+
+    /// An estimate of `package`: inferred, or without an engine.
+    fn estimate(package: &str, inferred: bool) -> Event {
+        let reason = match inferred {
+            true => "UNCERTAIN",
+            false => "ENGINE_DOWN",
+        };
+        let output = json!({
+            "status": "WITHHELD", "reason": reason, "evidence": {"segments": []}, "valid_until_nanos": null,
+        });
+        let mut event = json!({
+            "type": "estimate", "schema": 1, "clip": 0, "provider": "CPU", "package": package, "config": "0",
+            "view": output, "lvef": output, "signal": output,
+        });
+        if inferred {
+            event["raw"] = json!({});
+        }
+        serde_json::from_value(event).unwrap()
+    }
+
+    #[test]
+    fn a_session_is_ready_while_the_engines_of_both_its_packages_serve() {
+        let metrics = Metrics::default();
+        let told = |events: &[Event]| {
+            events.iter().for_each(|event| metrics.event(event));
+            metrics.health().reasons
+        };
+        let guide =
+            |kind, provider, degraded| state(kind, "guide", session("guide", provider, degraded));
+        let started = state("STARTED", "session", session("measure", "CPU", None));
+        assert_eq!(told(&[started]), [""; 0]);
+        assert_eq!(
+            told(&[guide("ENGINE_WARMING_UP", "", None)]),
+            ["warming_up"]
+        );
+        let failed = guide("ENGINE_DOWN", "", Some("no library"));
+        assert_eq!(told(&[failed, estimate("measure", true)]), ["engine_down"]);
+        assert_eq!(told(&[guide("ENGINE_READY", "CPU", None)]), [""; 0]);
+        let other = [estimate("measure", false), estimate("guide", true)];
+        assert_eq!(told(&other), ["engine_down"]);
+        assert_eq!(told(&[estimate("measure", true)]), [""; 0]);
     }
 }

@@ -57,7 +57,7 @@ pub(super) fn write(tally: &Tally, previews_skipped: u64, now_nanos: i64) -> Str
         (
             "echocart_engine_down",
             "1 after a failed inference, until one works.",
-            tally.engine_down,
+            !tally.down.is_empty(),
         ),
         (
             "echocart_source_lost",

@@ -21,10 +21,12 @@ use std::process::ExitCode;
 
 const HELP: &str = "\
 A new package is written; the old one is not touched. Ranges, migrations and the layers that stay in
-fp32 are chosen on the calibration clips and the package's golden clips alone; report.json and report.md say how far each variant
-is from fp32 on clips that were held out, whole files where there is more than one. A file that is
-no DICOM ultrasound, that is shorter than a clip, that stands still, or whose images show nothing
-after the package's mask is refused; whether it shows a heart is not looked at.
+fp32 are chosen on the calibration clips and the package's golden clips alone; report.json and
+report.md say how far each variant is from fp32 on clips that were held out, whole files where there
+is more than one. Golden clips that an export took from a recording (--golden-from) count as seen:
+hold out another one. A file that is no DICOM ultrasound, that is shorter than a clip, that stands
+still, or whose images show nothing after the package's mask is refused; whether it shows a heart is
+not looked at.
 
 Examples:
   echocart quantise --package pkg --calibrate a.dcm b.mp4 c.dcm --variants int8 --out pkg-int8

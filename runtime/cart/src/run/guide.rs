@@ -68,10 +68,15 @@ pub fn words(guide: &mut Guide) -> String {
         signed,
         engine,
     } = &guide.setup;
-    let (model, trained) = (manifest.encoder.words(), manifest.card.trained.as_str());
-    let title = &manifest.card.title;
-    let lines =
-        format!("guide: {package}, {model} ({trained}), {title}\nguide signature: {signed}\n");
+    let lines = about("guide: ", package, manifest);
     let news = guide.announcer.news();
-    lines + &news.unwrap_or_else(|| guide.announcer.words(&engine.info()))
+    let news = news.unwrap_or_else(|| guide.announcer.words(&engine.info()));
+    format!("{lines}guide signature: {signed}\n{news}")
+}
+
+/// A line about a package, ended.
+pub fn about(whose: &str, package: &str, manifest: &Manifest) -> String {
+    let (model, card) = (manifest.encoder.words(), &manifest.card);
+    let (trained, title) = (card.trained.as_str(), &card.title);
+    format!("{whose}{package}, {model} ({trained}), {title}\n")
 }

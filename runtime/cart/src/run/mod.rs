@@ -137,17 +137,14 @@ fn run_with(
     let info = source.describe();
     let mut announcer = Announcer::new(engine.as_ref(), &package.manifest, "");
     let mut lines = format!(
-        "source: {} ({}), {}x{} {}, {}\npackage: {}, {} ({}), {}\nsignature: {}\n",
+        "source: {} ({}), {}x{} {}, {}\n{}signature: {}\n",
         info.name,
         info.kind,
         info.width_px,
         info.height_px,
         info.format,
         info.timing,
-        package.name(),
-        package.manifest.encoder.words(),
-        package.manifest.card.trained.as_str(),
-        package.manifest.card.title,
+        guide::about("package: ", &package.name(), &package.manifest),
         package.signed,
     );
     lines += &match announcer.news() {

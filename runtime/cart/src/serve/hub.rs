@@ -37,8 +37,9 @@ struct Shared {
 struct Newest {
     started: Option<Utf8Bytes>,
     counters: Option<Utf8Bytes>,
-    /// The newest one that said everything, or those of the session's packages, by package.
-    estimates: Vec<(String, Utf8Bytes)>,
+    estimate: Option<Utf8Bytes>,
+    /// The newest one beside it that left the view as it was.
+    measured: Option<Utf8Bytes>,
     engine: Option<Utf8Bytes>,
     guide: Option<Utf8Bytes>,
     engine_down: Option<Utf8Bytes>,
@@ -117,7 +118,8 @@ impl Hub {
 
     /// A patient has gone, or something was switched off: late readers are not told of it either.
     pub(super) fn forget_estimate(&self) {
-        self.newest().estimates.clear();
+        let mut newest = self.newest();
+        (newest.estimate, newest.measured) = (None, None);
     }
 
     /// Looks after the exam's time and file; does not end.
@@ -182,12 +184,14 @@ impl Newest {
     fn keep(&mut self, event: &Event, text: &Utf8Bytes) {
         match event {
             Event::Estimate(estimate) => {
-                let of = &estimate.package;
-                let quiet = [estimate.view.status, estimate.lvef.status];
-                let whole = !quiet.contains(&Status::NotDue);
-                self.estimates
-                    .retain(|(package, _)| !whole && package != of);
-                self.estimates.push((of.clone(), text.clone()));
+                if estimate.view.status == Status::NotDue {
+                    self.measured = Some(text.clone());
+                } else {
+                    self.estimate = Some(text.clone());
+                    if estimate.lvef.status != Status::NotDue {
+                        self.measured = None;
+                    }
+                }
                 self.engine_down = None;
             }
             Event::Summary(_) => self.summary = Some(text.clone()),
@@ -230,16 +234,21 @@ impl Newest {
     }
 
     fn in_order(&self) -> Vec<Utf8Bytes> {
-        let before = [&self.started, &self.engine, &self.guide, &self.counters];
-        let after = [
+        [
+            &self.started,
+            &self.engine,
+            &self.guide,
+            &self.counters,
+            &self.estimate,
+            &self.measured,
             &self.engine_down,
             &self.source_lost,
             &self.source_ended,
             &self.summary,
-        ];
-        let estimates = self.estimates.iter().map(|(_, text)| text);
-        let before = before.into_iter().flatten();
-        let all = before.chain(estimates).chain(after.into_iter().flatten());
-        all.cloned().collect()
+        ]
+        .into_iter()
+        .flatten()
+        .cloned()
+        .collect()
     }
 }

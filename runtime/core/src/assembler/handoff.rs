@@ -65,10 +65,10 @@ impl Assembler {
         if let Some(reason) = self.reason_against(&clip, gone, rests) {
             self.record_clip(&clip, (gone, rests), &moment, Fate::Refused(reason));
             let segment = clip.segment();
-            let refused = match of_the_frames {
-                Some(_) => context.refused(number, reason, segment, &moment),
-                None => context.failed(number, reason, segment, &moment),
-            };
+            let mut refused = context.refused(number, reason, segment, &moment);
+            if of_the_frames.is_none() {
+                refused = context.alone(refused);
+            }
             context.send(&self.outbox, refused);
             self.spare_clips.push(clip);
             return;
@@ -103,8 +103,8 @@ impl Assembler {
                     self.record_fate(&clip, Fate::Gone);
                     let context = self.lanes[at].context.clone();
                     let reason = Reason::EngineDown;
-                    let failed = context.failed(clip.number, reason, clip.segment(), moment);
-                    context.send(&self.outbox, failed);
+                    let refused = context.refused(clip.number, reason, clip.segment(), moment);
+                    context.send(&self.outbox, context.alone(refused));
                     self.settle(at, clip);
                     return;
                 }

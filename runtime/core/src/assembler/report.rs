@@ -98,10 +98,10 @@ impl Assembler {
                 moment: (&moment).into(),
             }))
         });
-        let blank = match cause {
-            Cause::Engine => context.failed(number, reason, None, &moment),
-            _ => context.refused(number, reason, None, &moment),
-        };
+        let mut blank = context.refused(number, reason, None, &moment);
+        if cause == Cause::Engine {
+            blank = context.alone(blank);
+        }
         context.send(&self.outbox, blank);
     }
 
