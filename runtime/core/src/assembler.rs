@@ -186,7 +186,7 @@ impl Assembler {
                 self.frame(queued);
                 self.context.latencies.frame.record(begin.elapsed());
                 if self.context.pace == Pace::Real {
-                    self.rest.live_frame();
+                    self.rest.live_frame(self.watch.is_frozen());
                 }
                 continue;
             }

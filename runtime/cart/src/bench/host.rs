@@ -131,7 +131,7 @@ fn declared(mut rig: Rig) -> Rig {
 
 /// Runs the bench and prints what it found.
 pub fn host(args: &HostArgs) -> Result<ExitCode, Failure> {
-    let pictures = Pictures::new(args.size.0, args.size.1);
+    let pictures = Pictures::new(args.size)?;
     let mut host = Host {
         screen: pictures.get(0).to_vec(),
         pictures: &pictures,

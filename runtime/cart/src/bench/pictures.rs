@@ -1,47 +1,45 @@
-//! Moving grey pictures to push, made before the clock runs.
+//! Pictures of a simulated heart to push, made before the clock runs.
 
-use echocart_core::frame::{FrameMeta, PixelFormat};
+use crate::exit::{Because, Cause, Failure};
+use echocart_capture::{OpenOptions, open};
+use echocart_core::frame::FrameMeta;
 
-/// Pictures made; they are pushed round and round, and the source says so.
-const PICTURES: usize = 48;
+/// Frames of a view, with what each is.
+pub type Frames = Vec<(FrameMeta, Vec<u8>)>;
 
-/// Pictures of one size.
+/// One beat of 0.8 s at 60 frames/s, which is pushed over and over; the source says so.
+const BEAT: &str = "view=A4C,ef=55,hr=75,fps=60,seconds=0.8,skin=bare,ecg=off";
+
+/// Renders what a `phantom:` location asks for.
+pub fn render(spec: &str) -> Result<Frames, Failure> {
+    let place = format!("phantom:{spec}");
+    let mut source = open(&place, &OpenOptions::default()).because(Cause::Source)?;
+    let (mut frames, mut pixels) = (Frames::new(), Vec::new());
+    while let Some(meta) = source.next(&mut pixels).because(Cause::Source)? {
+        frames.push((meta, pixels.clone()));
+    }
+    Ok(frames)
+}
+
+/// Grey pictures of one size.
 pub struct Pictures {
     pub meta: FrameMeta,
-    frames: Vec<Vec<u8>>,
+    frames: Frames,
 }
 
 impl Pictures {
-    /// Speckle that changes from picture to picture within a cone.
-    pub fn new(width_px: u32, height_px: u32) -> Self {
-        let meta = FrameMeta {
-            width_px,
-            height_px,
-            format: PixelFormat::Gray8,
-            capture_nanos: 0,
-            pass: 1,
-            host: Default::default(),
+    /// A heart that beats once, in GRAY8.
+    pub fn new((width_px, height_px): (u32, u32)) -> Result<Self, Failure> {
+        let frames = render(&format!("{BEAT},size={width_px}x{height_px}"))?;
+        let Some((first, _)) = frames.first() else {
+            return Err(Failure::text(Cause::Other, "no picture was rendered"));
         };
-        let frames = (0..PICTURES).map(|n| picture(&meta, n as u32)).collect();
-        Self { meta, frames }
+        let meta = FrameMeta { pass: 1, ..*first };
+        Ok(Self { meta, frames })
     }
 
     /// The picture of frame `number`.
     pub fn get(&self, number: usize) -> &[u8] {
-        &self.frames[number % self.frames.len()]
+        &self.frames[number % self.frames.len()].1
     }
-}
-
-fn picture(meta: &FrameMeta, seed: u32) -> Vec<u8> {
-    let (width, height) = (meta.width_px as usize, meta.height_px as usize);
-    let mut noise = seed.wrapping_mul(0x9E37_79B9) | 1;
-    let mut pixels = vec![0; width * height];
-    for (y, row) in pixels.chunks_exact_mut(width).enumerate() {
-        let half = width * (y + 1) / (2 * height);
-        for pixel in &mut row[width / 2 - half..width / 2 + half] {
-            noise = noise.wrapping_mul(0x0019_660D).wrapping_add(0x3C6E_F35F);
-            *pixel = 20 + (noise >> 25) as u8;
-        }
-    }
-    pixels
 }

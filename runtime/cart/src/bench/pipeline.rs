@@ -64,7 +64,7 @@ pub fn size(text: &str) -> Result<(u32, u32), String> {
 
 /// Runs the bench and prints what it found.
 pub fn pipeline(args: &PipelineArgs) -> Result<ExitCode, Failure> {
-    let pictures = Pictures::new(args.size.0, args.size.1);
+    let pictures = Pictures::new(args.size)?;
     let per_clip = Duration::from_millis(args.engine_millis);
     let mut rig = rig(&args.package, per_clip)?;
     rig.producer.declare(SourceTraits {

@@ -1,5 +1,6 @@
 //! `echocart bench reaction`: how soon the label is right after the probe has moved.
 
+use super::pictures::{Frames, render};
 use super::usage::machine;
 use crate::engine::{Patience, start};
 use crate::exit::{Because, Cause, Failure};
@@ -7,7 +8,6 @@ use crate::export::print;
 use crate::run::config;
 use clap::Args;
 use crossbeam_channel::Receiver;
-use echocart_capture::{OpenOptions, open};
 use echocart_core::clock::{self, Pace};
 use echocart_core::events::{Estimate, Event};
 use echocart_core::frame::FrameMeta;
@@ -38,8 +38,11 @@ const VIEWS: [&str; 4] = ["A4C", "PLAX", "A4C", "PSAX-MV"];
 const FPS: u32 = 24;
 /// The heart's beat lasts a second, so that its frames can be shown over and over.
 const SECONDS: u32 = 4;
-/// A view is held so long after its label has come.
+/// A view is held so long after its label has come, and a part of this longer, another one each time:
+/// clips start every quarter of a second, and a move must meet them at any time.
 const HOLD: Duration = Duration::from_secs(5);
+const LONGER: Duration = Duration::from_millis(250);
+const PARTS: u32 = 16;
 /// Longest time that a label is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -80,10 +83,11 @@ struct Times {
     label: Histogram,
     filled: Histogram,
     gone: Histogram,
+    /// Estimates with an EF after a move that no longer said the view it is of.
+    late: u32,
     missed: u32,
+    moves: u32,
 }
-
-type Frames = Vec<(FrameMeta, Vec<u8>)>;
 
 /// Runs the bench and prints what it found.
 pub fn reaction(args: &ReactionArgs) -> Result<ExitCode, Failure> {
@@ -135,11 +139,12 @@ pub fn reaction(args: &ReactionArgs) -> Result<ExitCode, Failure> {
         number: 0,
     };
     let mut times = Times::default();
-    let mut had_ef = screen.show(&views[0], VIEWS[0], &mut Times::default(), half, false)?;
+    let mut had_ef = screen.show(&views[0], VIEWS[0], &mut Times::default(), half, None)?;
     for turn in 1..=args.moves as usize {
         say(&format!("move {turn} of {}", args.moves));
-        let at = turn % VIEWS.len();
-        had_ef = screen.show(&views[at], VIEWS[at], &mut times, half, had_ef)?;
+        let (at, before) = (turn % VIEWS.len(), VIEWS[(turn - 1) % VIEWS.len()]);
+        let ef = had_ef.then_some(before);
+        had_ef = screen.show(&views[at], VIEWS[at], &mut times, half, ef)?;
     }
     session.stop();
     let text = match args.json {
@@ -152,15 +157,9 @@ pub fn reaction(args: &ReactionArgs) -> Result<ExitCode, Failure> {
 
 /// The heart's frames in a view.
 fn frames(view: &str, seed: u32) -> Result<Frames, Failure> {
-    let place = format!(
-        "phantom:view={view},ef=55,hr=60,seed={seed},fps={FPS},seconds={SECONDS},size=640x480"
-    );
-    let mut source = open(&place, &OpenOptions::default()).because(Cause::Source)?;
-    let (mut frames, mut pixels) = (Frames::new(), Vec::new());
-    while let Some(meta) = source.next(&mut pixels).because(Cause::Source)? {
-        frames.push((meta, pixels.clone()));
-    }
-    Ok(frames)
+    render(&format!(
+        "view={view},ef=55,hr=60,seed={seed},fps={FPS},seconds={SECONDS},size=640x480"
+    ))
 }
 
 impl Screen {
@@ -171,11 +170,14 @@ impl Screen {
         view: &str,
         times: &mut Times,
         half: Duration,
-        mut ef: bool,
+        mut ef: Option<&str>,
     ) -> Result<bool, Failure> {
+        let parts = times.moves * 7 % PARTS;
+        let hold = HOLD + LONGER * parts / PARTS;
+        times.moves += 1;
         let moved = Instant::now().max(self.next);
         let (mut label, mut until) = (None, moved + PATIENCE);
-        let mut shown = ef;
+        let mut shown = ef.is_some();
         while Instant::now() < until {
             if Instant::now() >= self.next {
                 self.push(frames)?;
@@ -185,15 +187,18 @@ impl Screen {
                 continue;
             };
             shown = estimate.lvef.has_value();
-            if ef && !shown {
-                times.gone.record(moved.elapsed());
-                ef = false;
+            if let Some(before) = ef {
+                times.late += u32::from(shown && !says(&estimate, before));
+                if !shown {
+                    times.gone.record(moved.elapsed());
+                    ef = None;
+                }
             }
             if label.is_none() && says(&estimate, view) {
                 let took = moved.elapsed();
                 times.label.record(took);
                 times.filled.record(took.saturating_sub(half));
-                (label, until) = (Some(took), Instant::now() + HOLD);
+                (label, until) = (Some(took), Instant::now() + hold);
             }
         }
         times.missed += u32::from(label.is_none());
@@ -255,9 +260,10 @@ impl Times {
         }
         let _ = writeln!(
             text,
-            "moves without the label in {} s: {}",
+            "moves without the label in {} s: {}\nestimates with an EF that no longer said its view: {}",
             PATIENCE.as_secs(),
-            self.missed
+            self.missed,
+            self.late
         );
         text
     }
@@ -272,6 +278,7 @@ impl Times {
         let value = serde_json::json!({
             "machine": machine(), "package": words, "label_right": label,
             "label_right_from_half_a_clip": filled, "ef_gone": gone, "missed": self.missed,
+            "ef_without_its_view": self.late,
         });
         format!("{value:#}\n")
     }

@@ -18,6 +18,8 @@ const SIGNAL_STEP: f32 = 0.1;
 const SIGNAL_EVERY_NANOS: i64 = 300_000_000;
 /// Changes of the image after which their usual distance is known.
 const KNOWN_AFTER: u32 = 8;
+/// Time without a change after which the screen shows nothing that was not looked at.
+const ALL_SEEN_NANOS: i64 = 2_000_000_000;
 
 /// Tells live images from frozen and repeating ones.
 ///
@@ -81,10 +83,13 @@ impl Watch {
             self.scene.starts_over();
         }
         let pixels = Pixels::new(&queued.pixels, queued.layout, &queued.meta);
-        self.fault = self.scene.look(&pixels, at_nanos);
         let picture = pixels.picture();
         let area = self.area(picture);
-        match self.stillness.push(picture, area, at_nanos) {
+        let motion = self.stillness.push(picture, area, at_nanos);
+        if motion != Motion::Frozen || !self.all_seen(at_nanos) {
+            self.fault = self.scene.look(&pixels, at_nanos);
+        }
+        match motion {
             Motion::Frozen => {
                 let since = *self.changed_nanos.get_or_insert(at_nanos);
                 let [least, most] = PATIENCE_NANOS;
@@ -114,6 +119,17 @@ impl Watch {
             Fault::UpsideDown => Reason::Orientation,
             Fault::InAir | Fault::LowSignal => Reason::LowSignal,
         })
+    }
+
+    /// True when the image has been frozen for so long that every look at it has been taken.
+    fn all_seen(&self, at_nanos: i64) -> bool {
+        let since = self.changed_nanos.unwrap_or(at_nanos);
+        self.frozen && at_nanos.saturating_sub(since) >= ALL_SEEN_NANOS
+    }
+
+    /// True while the image stands still.
+    pub fn is_frozen(&self) -> bool {
+        self.frozen
     }
 
     /// What the newest frame's fault is in words, beyond its reason.

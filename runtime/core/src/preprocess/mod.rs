@@ -6,6 +6,7 @@
 //! steps, so that a later resize blends them with their surroundings. Not offered: antialiasing (the model was trained
 //! without). BGRA32, YUY2 and NV12 become RGB24 first.
 
+mod across;
 mod blackout;
 mod colour;
 mod patch;

@@ -6,6 +6,7 @@
 //! # Source
 //! The arithmetic of OpenCV's 8-bit `INTER_LINEAR`, found equal to it by `preprocess_opencv.rs`.
 
+use super::across::Across;
 use super::blackout::Blackout;
 use super::steps::{Size, Window};
 use std::ops::Range;
@@ -14,11 +15,11 @@ const WEIGHT_BITS: u32 = 11;
 
 /// Where a target position lies between two source positions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Tap {
-    near: u32,
-    far: u32,
-    near_weight: u16,
-    far_weight: u16,
+pub(super) struct Tap {
+    pub near: u32,
+    pub far: u32,
+    pub near_weight: u16,
+    pub far_weight: u16,
 }
 
 impl Tap {
@@ -78,14 +79,13 @@ impl<'a> View<'a> {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Stage {
     columns: Vec<Tap>,
+    across: Across,
     rows: Vec<Tap>,
     upper: Line,
     lower: Line,
     masked: Vec<u8>,
     image: Vec<u8>,
     row_bytes: usize,
-    /// The source is one pixel wide, so that no position has two neighbours.
-    narrow: bool,
 }
 
 /// A source row blended along x, and which row it is.
@@ -105,15 +105,18 @@ impl Stage {
             let columns = self.columns.iter_mut();
             columns.for_each(|tap| *tap = tap.of_neighbours());
         }
-        self.narrow = from.width_px == 1;
         let wanted = window.y_px..window.y_px + window.size.height_px;
         fill(&mut self.rows, from.height_px, to.height_px, wanted);
         let (x_px, width_px) = rebase(&mut self.columns, pixel_bytes as u32);
         let (y_px, height_px) = rebase(&mut self.rows, 1);
         self.row_bytes = self.columns.len() * pixel_bytes;
-        self.upper.values.resize(self.row_bytes, 0);
-        self.lower.values.resize(self.row_bytes, 0);
-        self.masked.resize(width_px as usize * pixel_bytes, 0);
+        let source_bytes = width_px as usize * pixel_bytes;
+        self.across
+            .prepare(&self.columns, from.width_px == 1, pixel_bytes, source_bytes);
+        let values = self.across.values(self.row_bytes);
+        self.upper.values.resize(values, 0);
+        self.lower.values.resize(values, 0);
+        self.masked.resize(source_bytes, 0);
         Window {
             x_px,
             y_px,
@@ -160,16 +163,12 @@ impl Stage {
         if self.upper.source != Some(tap.near) {
             std::mem::swap(&mut self.upper, &mut self.lower);
         }
-        let columns = Columns {
-            taps: &self.columns,
-            narrow: self.narrow,
-        };
-        let masked = &mut self.masked;
-        self.upper.fill::<BYTES>(source, tap.near, columns, masked);
+        let (across, masked) = (&self.across, &mut self.masked);
+        self.upper.fill::<BYTES>(source, tap.near, across, masked);
         if tap.far == tap.near {
             blend(&self.upper.values, &self.upper.values, tap, out);
         } else {
-            self.lower.fill::<BYTES>(source, tap.far, columns, masked);
+            self.lower.fill::<BYTES>(source, tap.far, across, masked);
             blend(&self.upper.values, &self.lower.values, tap, out);
         }
     }
@@ -196,43 +195,19 @@ impl Source<'_> {
     }
 }
 
-/// The blends along x.
-#[derive(Debug, Clone, Copy)]
-struct Columns<'a> {
-    taps: &'a [Tap],
-    narrow: bool,
-}
-
 impl Line {
     fn fill<const BYTES: usize>(
         &mut self,
         source: Source<'_>,
         row: u32,
-        columns: Columns<'_>,
+        across: &Across,
         masked: &mut [u8],
     ) {
         if self.source == Some(row) {
             return;
         }
         let pixels = source.row(row as usize, masked);
-        // One check of bounds for both neighbours: this loop is most of the time of a resize.
-        for (out, tap) in self
-            .values
-            .as_chunks_mut::<BYTES>()
-            .0
-            .iter_mut()
-            .zip(columns.taps)
-        {
-            let far = if columns.narrow { 0 } else { BYTES };
-            let pair = &pixels[tap.near as usize..][..BYTES + far];
-            let (near, far) = (&pair[..BYTES], &pair[far..][..BYTES]);
-            for ((value, &near), &far) in out.iter_mut().zip(near).zip(far) {
-                let sum = u32::from(near)
-                    .wrapping_mul(u32::from(tap.near_weight))
-                    .wrapping_add(u32::from(far).wrapping_mul(u32::from(tap.far_weight)));
-                *value = (sum >> 4) as u16;
-            }
-        }
+        across.blend::<BYTES>(pixels, &mut self.values);
         self.source = Some(row);
     }
 }
