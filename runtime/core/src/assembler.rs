@@ -26,6 +26,7 @@ use crate::outbox::Outbox;
 use crate::pulse::Pulse;
 use crate::recorder::{Cause, Record, SlotRecord};
 use crate::ring::{FrameConsumer, Queued};
+use crate::screen::grey;
 use crate::screen::sector::{Outline, SectorMask};
 use area::Inside;
 use crossbeam_channel::{Receiver, Sender};
@@ -54,6 +55,8 @@ struct Waiting {
     sector: u32,
     /// The imaging area was known when it came, and nothing spoke against it.
     sure: bool,
+    /// It was grey under a tint.
+    tinted: bool,
     unfit: Option<Reason>,
 }
 
@@ -278,6 +281,7 @@ impl Assembler {
             queued,
             sector: self.sector,
             sure: self.watch.area_holds(),
+            tinted: self.watch.is_tinted(),
             unfit,
         });
         self.grid.frame(candidate, &mut self.verdicts);
@@ -370,9 +374,10 @@ impl Assembler {
         let mut chosen = None;
         let mut decided = SlotRecord::Gap;
         if let Some(Waiting {
-            queued,
+            mut queued,
             sector,
             sure,
+            tinted,
             unfit,
         }) = waiting
         {
@@ -381,6 +386,9 @@ impl Assembler {
                 let late_nanos = clock::now_nanos() - queued.meta.capture_nanos;
                 let late = Duration::from_nanos(u64::try_from(late_nanos).unwrap_or(0));
                 self.context.latencies.decision.record(late);
+            }
+            if tinted {
+                grey::reduce(&mut queued.pixels, queued.layout, &queued.meta);
             }
             self.record_image(&queued, sure && sector == self.sector);
             decided = SlotRecord::Chosen(queued.number);

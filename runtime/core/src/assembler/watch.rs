@@ -132,6 +132,11 @@ impl Watch {
         self.frozen
     }
 
+    /// True while the image is grey under a tint.
+    pub fn is_tinted(&self) -> bool {
+        self.scene.is_tinted()
+    }
+
     /// What the newest frame's fault is in words, beyond its reason.
     pub fn words(&self) -> Option<&'static str> {
         self.fault.map(|fault| match fault {

@@ -11,24 +11,33 @@ const COLOURED: u8 = 56;
 const LIT: u8 = 48;
 /// Hues told apart.
 const HUES: usize = 12;
+/// A colour too faint to tell its hue.
+const FAINT: u8 = 2 + HUES as u8;
 /// Share of the lit samples without a colour from which on the image is grey, in a hundred.
 const GREY_PERCENT: usize = 30;
 /// Coloured samples, in a thousand of the area, from which colour is on at once.
 const MUCH_PER_MILLE: usize = 15;
 /// The same, from which it is on when the frame before had them too.
 const SOME_PER_MILLE: usize = 5;
+/// Share of the coloured samples that are of one hue or those beside it, where it is a tint, in a hundred.
+const TINTED_PERCENT: usize = 90;
+/// Frames in a row until an image is believed to be tinted, or no longer to be.
+const TINTED_FRAMES: u32 = 5;
 /// How long it stays on without a coloured sample: longer than a heart at 40 beats rests.
 const HELD_NANOS: i64 = 1_500_000_000;
 
 /// Watches for colour.
 #[derive(Debug, Clone)]
 pub(super) struct ColourWatch {
-    /// Samples inside the area, with their hue: 0 dark or faint, 1 grey, 2 and more coloured.
+    /// Samples inside the area, as [`hue_of`] has them.
     hues: Vec<u8>,
     inside: Vec<bool>,
     area: usize,
     before: bool,
     on_until_nanos: Option<i64>,
+    tinted: bool,
+    /// Frames in a row that say otherwise than `tinted`.
+    otherwise: u32,
 }
 
 impl Default for ColourWatch {
@@ -40,6 +49,8 @@ impl Default for ColourWatch {
             area: 0,
             before: false,
             on_until_nanos: None,
+            tinted: false,
+            otherwise: 0,
         }
     }
 }
@@ -61,6 +72,12 @@ impl ColourWatch {
     pub fn reset(&mut self) {
         self.before = false;
         self.on_until_nanos = None;
+        (self.tinted, self.otherwise) = (false, 0);
+    }
+
+    /// True while the image is grey under a tint.
+    pub fn is_tinted(&self) -> bool {
+        self.tinted
     }
 
     /// True while colour is on.
@@ -82,10 +99,21 @@ impl ColourWatch {
         self.on_until_nanos.is_some_and(|until| at_nanos < until)
     }
 
+    /// Takes what one frame says of a tint.
+    fn tint(&mut self, tinted: bool) {
+        self.otherwise = match tinted == self.tinted {
+            true => 0,
+            false => self.otherwise + 1,
+        };
+        if self.otherwise >= TINTED_FRAMES {
+            (self.tinted, self.otherwise) = (tinted, 0);
+        }
+    }
+
     /// Samples of a colour that is no tint and that have neighbours of a colour too.
     fn coloured(&mut self, pixels: &Pixels<'_>) -> usize {
         let (width, height) = pixels.size_px();
-        let mut counts = [0_usize; HUES + 2];
+        let mut counts = [0_usize; HUES + 3];
         for (at, hue) in self.hues.iter_mut().enumerate() {
             if !self.inside[at] {
                 *hue = 0;
@@ -96,22 +124,31 @@ impl ColourWatch {
             *hue = hue_of(pixels.rgb(x, y));
             counts[usize::from(*hue)] += 1;
         }
-        let [_, grey, hues @ ..] = counts;
+        let [_, grey, hues @ .., faint] = counts;
         let with_colour: usize = hues.iter().sum();
         let lit = grey + with_colour;
-        let tint = match grey * 100 >= lit * GREY_PERCENT {
-            true => None,
-            false => (0..HUES).max_by_key(|hue| hues[*hue]),
+        let beside = |hue: usize, of: usize| {
+            let apart = hue.abs_diff(of);
+            apart.min(HUES - apart) <= 1
         };
+        let main = (0..HUES).max_by_key(|hue| hues[*hue]).unwrap_or(0);
+        let tint = (grey * 100 < lit * GREY_PERCENT).then_some(main);
+        let of_main: usize = (0..HUES)
+            .filter(|h| beside(*h, main))
+            .map(|h| hues[h])
+            .sum();
+        let (any, all) = (with_colour + faint, with_colour + faint + grey);
+        self.tint(
+            grey * 100 < all * GREY_PERCENT
+                && (of_main + faint) * 100 >= any * TINTED_PERCENT
+                && any * 10 >= self.area,
+        );
         let speaks = |at: usize| {
             let hue = usize::from(self.hues.get(at).copied().unwrap_or(0));
-            let Some(hue) = hue.checked_sub(2) else {
+            let Some(hue) = hue.checked_sub(2).filter(|hue| *hue < HUES) else {
                 return false;
             };
-            tint.is_none_or(|tint| {
-                let apart = hue.abs_diff(tint);
-                apart.min(HUES - apart) > 1
-            })
+            tint.is_none_or(|tint| !beside(hue, tint))
         };
         let together = |at: &usize| {
             let next = [
@@ -126,8 +163,8 @@ impl ColourWatch {
     }
 }
 
-/// 0 for dark or faint, 1 for grey, 2 and more for a colour: red, yellow, green, cyan, blue, magenta, each
-/// in two halves.
+/// 0 for dark, 1 for grey, [`FAINT`] for a faint colour, others for a colour: red, yellow, green, cyan,
+/// blue, magenta, each in two halves.
 fn hue_of([r, g, b]: [u8; 3]) -> u8 {
     let (high, low) = (r.max(g).max(b), r.min(g).min(b));
     let spread = high - low;
@@ -139,7 +176,7 @@ fn hue_of([r, g, b]: [u8; 3]) -> u8 {
         return 1;
     }
     if spread < COLOURED || spread_wide * 3 < brightest {
-        return 0;
+        return FAINT;
     }
     let third = |from: u8, up: u8, down: u8| {
         let turn = (i32::from(up) - i32::from(down)) * 2 / i32::from(spread).max(1);

@@ -8,6 +8,7 @@ mod coarse;
 mod colour;
 mod fan;
 mod finder;
+pub(crate) mod grey;
 mod pixels;
 mod polar;
 mod region;

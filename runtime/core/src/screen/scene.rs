@@ -141,6 +141,11 @@ impl Scene {
         self.news.take()
     }
 
+    /// True while the image is grey under a tint.
+    pub fn is_tinted(&self) -> bool {
+        self.colour.is_tinted()
+    }
+
     /// The image signal, once it is measured.
     pub fn signal(&self) -> Option<Signal> {
         self.meter.signal()

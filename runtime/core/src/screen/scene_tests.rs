@@ -227,6 +227,7 @@ fn colour_is_called_within_100_ms_and_an_ecg_and_a_marker_are_none() {
         said[3..].iter().all(|s| *s == Some(Fault::Colour)),
         "{said:?}"
     );
+    assert!(!show.scene.is_tinted());
 }
 
 #[test]
@@ -244,6 +245,7 @@ fn tinted_grey_is_no_colour() {
             assert_eq!(show.push(&meta, &tinted), None, "{tint:?} frame {seed}");
         }
         assert!(show.scene.sector().is_some(), "{tint:?}");
+        assert!(show.scene.is_tinted(), "{tint:?}");
     }
 }
 
