@@ -240,6 +240,16 @@ fn a_run_does_not_write_over_its_own_source() {
         args.extend([option, cine_text]);
         refused(&args, 2, &["--source", option]);
     }
+    let script = dir.path().join("script.txt");
+    fs::write(&script, "2s lose").unwrap();
+    let script_text = script.to_str().unwrap();
+    let spoilt = format!("fault:@{script_text}|{cine_text}");
+    for file in [cine_text, script_text] {
+        let mut args = run_args(&spoilt, ".echocart/packages/generated");
+        args.extend(["--events", file]);
+        refused(&args, 2, &["--source", "--events"]);
+    }
+    assert_eq!(fs::read(&script).unwrap(), b"2s lose");
     assert_eq!(fs::read(&cine).unwrap(), before);
     let both = dir.path().join("both").to_str().unwrap().to_owned();
     let mut args = run_args(cine_text, ".echocart/packages/generated");
@@ -413,6 +423,27 @@ fn an_events_file_that_cannot_be_written_is_exit_1() {
         args.pop();
         args.push("/dev/full");
         refused(&args, 1, &["/dev/full"]);
+    }
+}
+
+#[test]
+fn a_refused_run_leaves_no_events_of_an_earlier_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("events.jsonl");
+    let cine = fetched(CINE).unwrap();
+    let cine = cine.to_str().unwrap();
+    let package = ".echocart/packages/generated";
+    for (source, package, config, code) in [
+        ("no-such.dcm", package, None, 3),
+        (cine, "no-package", None, 4),
+        (cine, package, Some("no-config.toml"), 2),
+    ] {
+        fs::write(&file, "{\"type\":\"summary\"}\n").unwrap();
+        let mut args = run_args(source, package);
+        args.extend(["--events", file.to_str().unwrap()]);
+        args.extend(config.iter().flat_map(|path| ["--config", path]));
+        refused(&args, code, &["no-"]);
+        assert_eq!(fs::read(&file).unwrap(), b"", "{source} {package}");
     }
 }
 

@@ -10,6 +10,8 @@ mod jpeg;
 mod palette;
 mod rle;
 mod timing;
+#[cfg(feature = "video")]
+mod video;
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -30,12 +32,14 @@ use self::guard::without_panic;
 use self::header::{Header, Photometric, attribute_error};
 use self::palette::Palette;
 use self::timing::Timing;
+#[cfg(feature = "video")]
+use self::video::VideoStream;
 use crate::error::chain;
 use crate::location::file_name;
 use crate::source::frame_meta;
 use crate::{Delivery, OpenOptions, Polled, Source, SourceError, SourceInfo, Stamps};
 
-/// A DICOM ultrasound cine; the file is in memory, frames are decoded one by one.
+/// A DICOM ultrasound cine; the compressed data is in memory, frames are decoded one by one.
 pub(crate) struct DicomSource {
     path: PathBuf,
     image: Image,
@@ -47,7 +51,7 @@ impl DicomSource {
     /// Reads the file and checks everything but the frames' own code streams.
     pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<Self, SourceError> {
         let (codec, mut object) = read_object(path)?;
-        let header = Header::read(&object, path)?;
+        let header = Header::read(&object, codec.is_video(), path)?;
         let image = Image::take_from(&mut object, codec, header, path)?;
         let timing = Timing::read(&object, u64::from(image.header.frames), options, path)?;
         Ok(Self {
@@ -110,6 +114,15 @@ impl Source for DicomSource {
     }
 
     fn rewind(&mut self) -> Result<(), SourceError> {
+        #[cfg(feature = "video")]
+        if let Data::Video(stream) = &mut self.image.data {
+            let header = &self.image.header;
+            stream.rewind().map_err(|found| SourceError::PixelData {
+                expected: format!("the same {} frames again", header.frames),
+                found,
+                path: self.path.clone(),
+            })?;
+        }
         self.next_frame = 0;
         Ok(())
     }
@@ -129,6 +142,8 @@ enum Data {
         fragments: Vec<Vec<u8>>,
         frames: Vec<Range<usize>>,
     },
+    #[cfg(feature = "video")]
+    Video(Box<VideoStream>),
 }
 
 impl Image {
@@ -163,6 +178,31 @@ impl Image {
                 path,
             ));
         }
+        if codec.is_video() {
+            if matches!(
+                header.photometric,
+                Photometric::Monochrome1 | Photometric::Monochrome2 | Photometric::Palette
+            ) {
+                let found = header::text(object, tags::PHOTOMETRIC_INTERPRETATION);
+                let expected = "YBR_PARTIAL_420 or another of three samples for video";
+                let found = found.unwrap_or_default();
+                return Err(attribute_error(
+                    "PhotometricInterpretation",
+                    expected,
+                    found,
+                    path,
+                ));
+            }
+        } else if header.photometric == Photometric::YbrPartial420 {
+            let found = "YBR_PARTIAL_420".to_owned();
+            let expected = format!("a colour space of {}", codec.name());
+            return Err(attribute_error(
+                "PhotometricInterpretation",
+                expected,
+                found,
+                path,
+            ));
+        }
         let wrong = |expected: String, found: String| SourceError::PixelData {
             expected,
             found,
@@ -192,6 +232,12 @@ impl Image {
                 }
                 Data::Plain(bytes)
             }
+            #[cfg(feature = "video")]
+            DicomValue::PixelSequence(sequence) if codec.is_video() => {
+                let stream = VideoStream::from_fragments(sequence.fragments(), &header)
+                    .map_err(|(expected, found)| wrong(expected, found))?;
+                Data::Video(Box::new(stream))
+            }
             DicomValue::PixelSequence(sequence) => {
                 let (offsets, fragments) = sequence.into_parts();
                 let fragments = fragments.into_vec();
@@ -219,7 +265,11 @@ impl Image {
         }
     }
 
-    fn decode(&self, frame: u32, pixels: &mut [u8]) -> Result<(), String> {
+    fn decode(&mut self, frame: u32, pixels: &mut [u8]) -> Result<(), String> {
+        #[cfg(feature = "video")]
+        if let Data::Video(stream) = &mut self.data {
+            return stream.read(frame, &self.header, pixels);
+        }
         let bytes = self.frame_bytes(frame).ok_or("no such frame")?;
         let (samples, encoding) = self.codec.decode(&bytes, &self.header)?;
         let palette = self.palette.as_ref();
@@ -242,6 +292,8 @@ impl Image {
                     several => Some(Cow::Owned(several.concat())),
                 }
             }
+            #[cfg(feature = "video")]
+            Data::Video(_) => None,
         }
     }
 }
@@ -299,8 +351,8 @@ mod tests {
     /// The first frame of a file that may be a still, and the names of what it went through.
     fn first_picture(path: &Path) -> (Vec<u8>, Image) {
         let (codec, mut object) = read_object(path).unwrap();
-        let header = Header::pixels(&object, 1, path).unwrap();
-        let image = Image::take_from(&mut object, codec, header, path).unwrap();
+        let header = Header::pixels(&object, 1, false, path).unwrap();
+        let mut image = Image::take_from(&mut object, codec, header, path).unwrap();
         let mut pixels = vec![0; image.header.pixels_per_frame() * image.format().bytes()];
         image.decode(0, &mut pixels).unwrap();
         (pixels, image)

@@ -71,7 +71,7 @@ pub enum SourceError {
         path: PathBuf,
     },
     /// The pixel data is in a transfer syntax without a decoder here.
-    #[error("unsupported transfer syntax: expected uncompressed, RLE, JPEG, JPEG-LS, JPEG 2000 or JPEG XL, found {uid} ({name}): {}", path.display())]
+    #[error("unsupported transfer syntax: expected uncompressed, RLE, JPEG, JPEG-LS, JPEG 2000, JPEG XL, MPEG-2, H.264 or HEVC, found {uid} ({name}): {}", path.display())]
     TransferSyntax {
         /// Its UID.
         uid: String,

@@ -188,7 +188,8 @@ fn is_dicom(head: &[u8], path: &Path) -> bool {
         || extension.eq_ignore_ascii_case("dicom")
 }
 
-fn first_bytes(head: &[u8]) -> String {
+/// The first bytes of what is not known, in words.
+pub(crate) fn first_bytes(head: &[u8]) -> String {
     if head.is_empty() {
         return "an empty file".to_owned();
     }

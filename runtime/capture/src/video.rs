@@ -149,12 +149,14 @@ impl Source for VideoSource {
             PixelFormat::Rgb24,
             capture_nanos,
         );
-        rgb_from_bgr(&self.decoded, &meta, pixels).map_err(|found| SourceError::FrameShape {
+        let size_px = (self.stream.width_px, self.stream.height_px);
+        let bytes = bgr_bytes(&self.decoded, size_px).map_err(|found| SourceError::FrameShape {
             frame: self.next_frame,
             expected: format!("{}x{} with 3 channels", meta.width_px, meta.height_px),
             found,
             path: self.path.clone(),
         })?;
+        swap_red_and_blue(bytes, pixels);
         self.last_nanos = capture_nanos;
         self.next_frame += 1;
         Ok(Some(meta))
@@ -330,8 +332,11 @@ fn decode_error(frame: u64, error: &opencv::Error, path: &Path) -> SourceError {
     }
 }
 
-/// Copies a picture row by row, with red and blue exchanged.
-fn rgb_from_bgr(picture: &Mat, meta: &FrameMeta, pixels: &mut Vec<u8>) -> Result<(), String> {
+/// The bytes of a picture of a width and height, three for each pixel.
+///
+/// # Errors
+/// The shape found instead.
+pub(crate) fn bgr_bytes(picture: &Mat, size_px: (u32, u32)) -> Result<&[u8], String> {
     let found = || {
         format!(
             "{}x{} with {} channels",
@@ -340,23 +345,27 @@ fn rgb_from_bgr(picture: &Mat, meta: &FrameMeta, pixels: &mut Vec<u8>) -> Result
             picture.channels()
         )
     };
-    let fits = i64::from(picture.cols()) == i64::from(meta.width_px)
-        && i64::from(picture.rows()) == i64::from(meta.height_px)
+    let fits = i64::from(picture.cols()) == i64::from(size_px.0)
+        && i64::from(picture.rows()) == i64::from(size_px.1)
         && picture.typ() == opencv::core::CV_8UC3;
     let bytes = picture
         .data_bytes()
         .map_err(|error| one_line(&error.message))?;
-    if !fits || bytes.len() != meta.frame_bytes() {
+    if !fits || bytes.len() as u64 != u64::from(size_px.0) * u64::from(size_px.1) * 3 {
         return Err(found());
     }
-    swap_red_and_blue(bytes, pixels);
-    Ok(())
+    Ok(bytes)
 }
 
 /// Copies pixels of three bytes with the first and the third exchanged.
 pub(crate) fn swap_red_and_blue(bytes: &[u8], pixels: &mut Vec<u8>) {
     pixels.clear();
     pixels.resize(bytes.len(), 0);
+    swap_red_and_blue_into(bytes, pixels);
+}
+
+/// The same into pixels of that length.
+pub(crate) fn swap_red_and_blue_into(bytes: &[u8], pixels: &mut [u8]) {
     let out = pixels.as_chunks_mut::<3>().0.iter_mut();
     for (out, &[blue, green, red]) in out.zip(bytes.as_chunks::<3>().0) {
         *out = [red, green, blue];

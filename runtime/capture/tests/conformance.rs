@@ -11,6 +11,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cines::{Cine, folder};
+#[cfg(feature = "video")]
+use dicom_core::VR;
+#[cfg(feature = "video")]
+use dicom_dictionary_std::{tags, uids};
 use echocart_capture::{Arrival, Delivery, OpenOptions, Polled, Source, Stamps, open};
 use echocart_core::clock::now_nanos;
 use echocart_core::frame::FrameMeta;
@@ -170,6 +174,19 @@ fn faults_over_a_phantom_conform() {
 fn a_video_file_conforms() {
     let folder = folder();
     finite(pictures::motion_jpeg(folder.path()).to_str().unwrap());
+}
+
+#[cfg(feature = "video")]
+#[test]
+fn a_video_stream_in_dicom_conforms() {
+    let folder = folder();
+    let stream = std::fs::read(pictures::encoded(folder.path(), "clip.h264", *b"avc1")).unwrap();
+    let cine = Cine::colour("YBR_PARTIAL_420", 0)
+        .number(tags::ROWS, 48)
+        .number(tags::COLUMNS, 64)
+        .text(tags::NUMBER_OF_FRAMES, VR::IS, &pictures::COUNT.to_string())
+        .fragments(uids::MPEG4HP41, vec![], vec![stream]);
+    finite(cine.write(folder.path()).to_str().unwrap());
 }
 
 /// A server that sends pictures until the client leaves.

@@ -59,12 +59,15 @@ fn a_still_is_refused() {
 fn an_unsupported_transfer_syntax_is_named() {
     let cine = Cine::new().fragments(JPEG_BASELINE, vec![], vec![vec![0; 4]; 2]);
     for (uid, name) in [
-        (uids::MPEG4HP41, "MPEG-4 AVC/H.264"),
-        (uids::HEVCMP51, "HEVC/H.265"),
+        ("1.2.840.10008.1.2.4.94", "JPIP Referenced"),
+        (
+            uids::SMPTEST211020_UNCOMPRESSED_PROGRESSIVE_ACTIVE_VIDEO,
+            "SMPTE ST 2110-20",
+        ),
     ] {
-        let mut video = cine.clone();
-        video.syntax = uid;
-        let message = refusal(video);
+        let mut other = cine.clone();
+        other.syntax = uid;
+        let message = refusal(other);
         assert!(
             message.starts_with("unsupported transfer syntax: expected"),
             "{message}"
@@ -354,4 +357,12 @@ fn a_build_without_video_says_so() {
     std::fs::write(&path, b"\0\0\0\x10ftypisom\0\0\0\0").unwrap();
     let expected = "video source: expected a build with the feature \"video\", found one without";
     assert_eq!(refusal_of(&path), expected);
+    let stream = Cine::colour("YBR_PARTIAL_420", 0);
+    for syntax in [uids::MPEG2MPML, uids::MPEG4HP41F, uids::HEVCM10P51] {
+        let parts = vec![vec![0; 4]];
+        assert_eq!(
+            refusal(stream.clone().fragments(syntax, vec![], parts)),
+            expected
+        );
+    }
 }

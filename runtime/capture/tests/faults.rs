@@ -140,6 +140,22 @@ fn stamps_jumps_and_drift_change_the_stamps_alone() {
 }
 
 #[test]
+fn a_device_that_is_away_at_the_end_is_told_to_be_back_before_it() {
+    let mut source = opened("1s disconnect 1h").unwrap();
+    for _ in 0..2 {
+        let told = all(&mut *source);
+        let lost = told
+            .iter()
+            .position(|(p, _)| matches!(p, Polled::Lost { .. }));
+        assert_eq!(lost, Some(50));
+        let rest: Vec<&Polled> = told[51..].iter().map(|(polled, _)| polled).collect();
+        let away_nanos = 49 * STEP;
+        assert_eq!(rest, [&Polled::Back { away_nanos }]);
+        source.rewind().unwrap();
+    }
+}
+
+#[test]
 fn a_disconnection_is_told_and_its_frames_are_gone() {
     let mut source = opened("1s disconnect 200ms").unwrap();
     let said: Vec<Polled> = all(&mut *source)

@@ -6,6 +6,10 @@ mod cines;
 use std::path::PathBuf;
 
 use cines::{frames, opened};
+#[cfg(feature = "video")]
+use dicom_core::VR;
+#[cfg(feature = "video")]
+use dicom_dictionary_std::{tags, uids};
 use echocart_capture::{OpenOptions, SourceInfo, open};
 use echocart_core::frame::FrameMeta;
 
@@ -213,5 +217,36 @@ fn videos_have_the_frames_and_durations_of_the_manifest() {
             "{}",
             clip.0.timing
         );
+    }
+}
+
+#[cfg(feature = "video")]
+#[test]
+fn a_real_stream_in_dicom_has_the_pictures_of_its_video_file() {
+    for (name, rows, columns, count) in [
+        ("cardiac/a4c_acuson_sequoia_ecg.mp4", 456, 576, "65"),
+        ("cardiac/a4c_lumify_s41_0011.mp4", 450, 800, "255"),
+    ] {
+        let Some(path) = clip(name) else { continue };
+        let folder = cines::folder();
+        let stream = std::fs::read(&path).unwrap();
+        let parts = stream.chunks(65_536).map(<[u8]>::to_vec).collect();
+        let dicom = cines::Cine::colour("YBR_PARTIAL_420", 0)
+            .number(tags::ROWS, rows)
+            .number(tags::COLUMNS, columns)
+            .text(tags::NUMBER_OF_FRAMES, VR::IS, count)
+            .fragments(uids::MPEG4HP41F, vec![], parts)
+            .write(folder.path());
+        let (mut a, mut b) = (opened(&dicom).unwrap(), opened(&path).unwrap());
+        let (mut pixels_a, mut pixels_b) = (Vec::new(), Vec::new());
+        let mut frame = 0_u64;
+        while let Some(meta) = a.next(&mut pixels_a).unwrap() {
+            b.next(&mut pixels_b).unwrap().unwrap();
+            assert!(pixels_a == pixels_b, "{name}: frame {frame}");
+            assert_eq!(meta.capture_nanos, frame as i64 * 40_000_000);
+            frame += 1;
+        }
+        assert_eq!(b.next(&mut pixels_b).unwrap(), None);
+        assert_eq!(Some(frame), b.describe().frames);
     }
 }

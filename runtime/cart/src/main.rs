@@ -14,6 +14,7 @@ mod package;
 mod parity;
 mod probe;
 mod quantise;
+mod quiet;
 mod replay;
 mod run;
 mod serve;
@@ -24,6 +25,7 @@ use cli::{Cli, Command};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    quiet::video_libraries();
     let done = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Record(args) => run::record(&args),

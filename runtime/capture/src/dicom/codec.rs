@@ -37,6 +37,8 @@ enum Method {
     Jpeg2000,
     JpegXl,
     Inflate,
+    #[cfg(feature = "video")]
+    Video,
 }
 
 /// A transfer syntax that can be decoded here.
@@ -50,7 +52,8 @@ impl Codec {
     /// Finds the decoder of a transfer syntax.
     ///
     /// # Errors
-    /// [`SourceError::TransferSyntax`] if there is none.
+    /// [`SourceError::TransferSyntax`] if there is none; [`SourceError::VideoNotBuilt`] for video
+    /// streams in a build without them.
     pub(super) fn from_uid(uid: &str, path: &Path) -> Result<Self, SourceError> {
         let unsupported = |name: &str| SourceError::TransferSyntax {
             uid: uid.to_owned(),
@@ -68,6 +71,7 @@ impl Codec {
             | "1.2.840.10008.1.2.4.70" => Method::Jpeg,
             "1.2.840.10008.1.2.1.98" => Method::Plain,
             "1.2.840.10008.1.2.8.1" => Method::Inflate,
+            _ if is_video(uid) => return Self::video(syntax, path),
             _ => match syntax.codec() {
                 RegistryCodec::None | RegistryCodec::Dataset(Some(_)) => Method::Plain,
                 RegistryCodec::EncapsulatedPixelData(Some(_), _) => match uid {
@@ -81,6 +85,21 @@ impl Codec {
             },
         };
         Ok(Self { method, syntax })
+    }
+
+    #[cfg(feature = "video")]
+    fn video(syntax: &'static TransferSyntax, _: &Path) -> Result<Self, SourceError> {
+        Ok(Self {
+            method: Method::Video,
+            syntax,
+        })
+    }
+
+    #[cfg(not(feature = "video"))]
+    fn video(_: &'static TransferSyntax, path: &Path) -> Result<Self, SourceError> {
+        Err(SourceError::VideoNotBuilt {
+            path: path.to_owned(),
+        })
     }
 
     /// The name of the transfer syntax.
@@ -100,6 +119,11 @@ impl Codec {
     /// Whether a frame's bytes are its samples.
     pub(super) fn is_plain(&self) -> bool {
         self.method == Method::Plain
+    }
+
+    /// Whether all frames are one video stream, which is not decoded here.
+    pub(super) fn is_video(&self) -> bool {
+        is_video(self.syntax.uid())
     }
 
     /// Decodes one frame; plain frames are borrowed.
@@ -221,6 +245,14 @@ impl Codec {
     }
 }
 
+/// Whether a transfer syntax is MPEG-2, H.264 or HEVC, in one fragment or in several.
+fn is_video(uid: &str) -> bool {
+    let last = uid.strip_prefix("1.2.840.10008.1.2.4.").unwrap_or_default();
+    let last = last.strip_suffix(".1").unwrap_or(last);
+    last.parse()
+        .is_ok_and(|number: u32| (100..=108).contains(&number))
+}
+
 /// Whether a JPEG-LS stream has a scan for each component, which CharLS returns as planes.
 ///
 /// # Source
@@ -307,6 +339,17 @@ impl PixelDataObject for OneFrame<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn video_syntaxes_are_told_from_their_neighbours() {
+        let number = |last: &str| is_video(&format!("1.2.840.10008.1.2.4.{last}"));
+        for last in ["100", "101.1", "102", "104.1", "106", "107", "108"] {
+            assert!(number(last), "{last}");
+        }
+        for last in ["99", "109", "110", "111", "1", "100.2", "10.1", ""] {
+            assert!(!number(last), "{last}");
+        }
+    }
 
     #[test]
     fn planes_become_triples() {

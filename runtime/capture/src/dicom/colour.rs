@@ -35,7 +35,7 @@ pub(super) fn pixels_from_samples(
         (_, Photometric::YbrFull | Photometric::YbrFull422) => {
             rgb_from_ybr(triples(samples), pixels);
         }
-        (_, Photometric::Rgb | Photometric::CodecOwn) if planar => {
+        (_, Photometric::Rgb | Photometric::CodecOwn | Photometric::YbrPartial420) if planar => {
             let triples = planes(samples, pixels.len() / 3);
             pixels
                 .as_chunks_mut::<3>()
@@ -44,7 +44,9 @@ pub(super) fn pixels_from_samples(
                 .zip(triples)
                 .for_each(|(out, rgb)| *out = rgb);
         }
-        (_, Photometric::Rgb | Photometric::CodecOwn) => copy(samples, pixels),
+        (_, Photometric::Rgb | Photometric::CodecOwn | Photometric::YbrPartial420) => {
+            copy(samples, pixels);
+        }
     }
 }
 

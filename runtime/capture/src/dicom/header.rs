@@ -30,6 +30,8 @@ pub(super) enum Photometric {
     YbrFull422,
     /// A colour space that only exists inside a codec, which turns it into RGB.
     CodecOwn,
+    /// What video streams have; their decoder turns it into RGB.
+    YbrPartial420,
 }
 
 /// What the pixels of a cine are.
@@ -46,23 +48,29 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// Reads the attributes of an ultrasound cine.
+    /// Reads the attributes of an ultrasound cine, of which `video` says whether it is a video
+    /// stream.
     ///
     /// # Errors
     /// [`SourceError::NotUltrasound`], [`SourceError::Still`], [`SourceError::Attribute`].
-    pub(super) fn read(object: &InMemDicomObject, path: &Path) -> Result<Self, SourceError> {
+    pub(super) fn read(
+        object: &InMemDicomObject,
+        video: bool,
+        path: &Path,
+    ) -> Result<Self, SourceError> {
         let frames = match numbers(object, tags::NUMBER_OF_FRAMES, path)? {
             None => 1,
             Some(values) => frame_count(&values, path)?,
         };
         check_class(object, frames, path)?;
-        Self::pixels(object, frames, path)
+        Self::pixels(object, frames, video, path)
     }
 
     /// Reads the pixel attributes alone, whatever the object is an image of.
     pub(super) fn pixels(
         object: &InMemDicomObject,
         frames: u32,
+        video: bool,
         path: &Path,
     ) -> Result<Self, SourceError> {
         let need = |tag| required(object, tag, path);
@@ -91,13 +99,16 @@ impl Header {
         let bits_allocated = need(tags::BITS_ALLOCATED)?;
         let bits_stored = optional(object, tags::BITS_STORED, path)?.unwrap_or(bits_allocated);
         let palette_of_words = photometric == Photometric::Palette && bits_allocated == 16;
-        if bits_allocated != 8 && !palette_of_words {
-            let expected = "8, or 16 with PALETTE COLOR";
+        let video_of_words = video && bits_allocated == 16;
+        if bits_allocated != 8 && !palette_of_words && !video_of_words {
+            let expected = "8, or 16 with PALETTE COLOR or video";
             let found = bits_allocated.to_string();
             return Err(attribute_error("BitsAllocated", expected, found, path));
         }
         if bits_stored > bits_allocated
-            || (bits_stored != bits_allocated && photometric != Photometric::Palette)
+            || (bits_stored != bits_allocated
+                && photometric != Photometric::Palette
+                && !video_of_words)
         {
             let expected = format!("{bits_allocated}, as BitsAllocated");
             return Err(attribute_error(
@@ -227,11 +238,12 @@ fn photometric(object: &InMemDicomObject, path: &Path) -> Result<Photometric, So
         "YBR_FULL" => Photometric::YbrFull,
         "YBR_FULL_422" => Photometric::YbrFull422,
         "YBR_RCT" | "YBR_ICT" | "XYB" => Photometric::CodecOwn,
+        "YBR_PARTIAL_420" => Photometric::YbrPartial420,
         _ => {
             return Err(attribute_error(
                 "PhotometricInterpretation",
                 "MONOCHROME1, MONOCHROME2, PALETTE COLOR, RGB, YBR_FULL, YBR_FULL_422, YBR_RCT, \
-                 YBR_ICT or XYB",
+                 YBR_ICT, XYB or YBR_PARTIAL_420",
                 one_line(&found),
                 path,
             ));

@@ -30,6 +30,8 @@ pub struct FaultSource {
 struct State {
     noise: Noise,
     first_nanos: Option<i64>,
+    /// The last frame of the source, counted from the first, whatever became of it.
+    last_nanos: i64,
     newest_arrival_nanos: i64,
     /// Instants that have happened, by statement.
     done: Vec<bool>,
@@ -157,6 +159,7 @@ impl State {
         Self {
             noise: Noise::new(script.seed),
             first_nanos: None,
+            last_nanos: 0,
             newest_arrival_nanos: i64::MIN,
             done: vec![false; script.faults.len()],
             frozen: None,
@@ -174,6 +177,7 @@ impl State {
         self.release(arrival.arrival_nanos);
         let first = *self.first_nanos.get_or_insert(arrival.arrival_nanos);
         let at_nanos = arrival.arrival_nanos.saturating_sub(first);
+        self.last_nanos = at_nanos;
         let mut device = arrival.device_nanos.unwrap_or(arrival.arrival_nanos);
         let mut fate = Fate::default();
         let mut freezes = false;
@@ -349,6 +353,11 @@ impl State {
             }
         }
         self.release(i64::MAX);
+        if let Some((_, since)) = self.away_until_nanos.take() {
+            let away_nanos = self.last_nanos.saturating_sub(since);
+            self.ready
+                .push_back((Polled::Back { away_nanos }, Vec::new()));
+        }
         self.ended = true;
     }
 }

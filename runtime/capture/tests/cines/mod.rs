@@ -88,6 +88,12 @@ impl Cine {
         self
     }
 
+    /// The same syntax without its fragments.
+    pub fn without_fragments(mut self) -> Self {
+        self.fragments = None;
+        self
+    }
+
     pub fn write(mut self, folder: &Path) -> PathBuf {
         if let Some((offsets, parts)) = self.fragments.take() {
             let even = parts.into_iter().map(|mut part| {

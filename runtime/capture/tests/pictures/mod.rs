@@ -5,20 +5,29 @@ use std::path::{Path, PathBuf};
 
 use opencv::core::{CV_8UC3, Mat, Scalar, Size};
 use opencv::prelude::*;
-use opencv::videoio::{CAP_GSTREAMER, CAP_OPENCV_MJPEG, VideoCapture, VideoWriter};
+use opencv::videoio::{CAP_FFMPEG, CAP_GSTREAMER, CAP_OPENCV_MJPEG, VideoCapture, VideoWriter};
 
 pub const COUNT: usize = 12;
 const RATE: f64 = 25.0;
 
 /// A clip of 64x48 pixels that goes from red to blue.
 pub fn motion_jpeg(folder: &Path) -> PathBuf {
-    let path = folder.join("clip.avi");
-    let fourcc = VideoWriter::fourcc('M', 'J', 'P', 'G').unwrap();
+    written(folder.join("clip.avi"), CAP_OPENCV_MJPEG, *b"MJPG")
+}
+
+/// The same clip through FFmpeg: the name's ending decides what it lies in.
+pub fn encoded(folder: &Path, name: &str, fourcc: [u8; 4]) -> PathBuf {
+    written(folder.join(name), CAP_FFMPEG, fourcc)
+}
+
+fn written(path: PathBuf, backend: i32, fourcc: [u8; 4]) -> PathBuf {
+    let [a, b, c, d] = fourcc.map(char::from);
+    let fourcc = VideoWriter::fourcc(a, b, c, d).unwrap();
     let size = Size::new(64, 48);
     let name = path.to_str().unwrap();
     let mut writer =
-        VideoWriter::new_with_backend(name, CAP_OPENCV_MJPEG, fourcc, RATE, size, true).unwrap();
-    assert!(writer.is_opened().unwrap());
+        VideoWriter::new_with_backend(name, backend, fourcc, RATE, size, true).unwrap();
+    assert!(writer.is_opened().unwrap(), "{}", path.display());
     for frame in 0..COUNT {
         let blue = frame as f64 * 20.0;
         let colour = Scalar::new(blue, 10.0, 220.0 - blue, 0.0);

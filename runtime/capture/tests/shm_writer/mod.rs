@@ -85,14 +85,19 @@ pub struct Writer {
 impl Writer {
     /// Hands a frame over; false when no slot is free and the frame is dropped.
     pub fn frame(&mut self, picture: Picture<'_>) -> bool {
-        self.take_back();
-        let Some(slot) = self.free.pop() else {
+        let Some(slot) = self.slot() else {
             return false;
         };
         let at = u64::from(slot) * self.slot_bytes;
         self.memory.write_all_at(picture.pixels, at).unwrap();
         self.packet(1, slot, picture);
         true
+    }
+
+    /// A slot that may be written.
+    pub fn slot(&mut self) -> Option<u32> {
+        self.take_back();
+        self.free.pop()
     }
 
     pub fn packet(&self, kind: u32, slot: u32, picture: Picture<'_>) {

@@ -44,35 +44,36 @@ const TIME_TO_SAVE: Duration = Duration::from_secs(30);
 
 /// Runs until the source ends, the time is up or the user stops it.
 pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
-    let config = config(args.config.as_deref())?;
-    run_with(args, config, None)
+    run_with(args, None)
 }
 
 /// As [`run`], with the recorder on; what it holds at the end is saved.
 pub fn record(args: &RecordArgs) -> Result<ExitCode, Failure> {
-    let mut config = config(args.run.config.as_deref())?;
-    let folder = args.out.parent().unwrap_or(Path::new(""));
-    config.recorder = Some(RecorderConfig {
-        budget_mib: args.budget_mib.into(),
-        folder: folder.to_owned(),
-    });
     if args.out.exists() {
         let shown = args.out.display();
         let text = format!("--out: expected a new file, found one that exists ({shown})");
         return Err(Failure::text(Cause::Usage, text));
     }
-    run_with(&args.run, config, Some(args.out.as_path()))
+    run_with(&args.run, Some(args))
 }
 
-fn run_with(
-    args: &RunArgs,
-    mut config: CartConfig,
-    recording: Option<&Path>,
-) -> Result<ExitCode, Failure> {
+fn run_with(args: &RunArgs, recording: Option<&RecordArgs>) -> Result<ExitCode, Failure> {
     args.log.start();
     let stop = stop_flag(recording.map_or(LAST_CHANCE, |_| TIME_TO_SAVE))?;
-    let saving = Saving::new(config.recorder.is_some())?;
     refuse_same_file(args)?;
+    // First of all, so that events of an earlier run are never taken for those of a refused one.
+    let events_file = events::create(args.events.as_deref())?;
+    let mut config = config(args.config.as_deref())?;
+    if let Some(RecordArgs {
+        out, budget_mib, ..
+    }) = recording
+    {
+        config.recorder = Some(RecorderConfig {
+            budget_mib: (*budget_mib).into(),
+            folder: out.parent().unwrap_or(Path::new("")).to_owned(),
+        });
+    }
+    let saving = Saving::new(config.recorder.is_some())?;
     if args.bench_delay_millis.is_some() {
         config.engine.isolation = Isolation::InProcess;
     }
@@ -105,7 +106,6 @@ fn run_with(
     let own = (patience, pace);
     let guide = guide.map(|package| guide::start(package, &config, library, own, say));
     let mut guide = guide.transpose()?;
-    let events_file = events::create(args.events.as_deref())?;
     let dump = capture::create_dump(args.dump_frames.as_deref())?;
 
     capture::refuse_live(&source.describe(), pace, args.looped)?;
@@ -215,7 +215,7 @@ fn run_with(
     let guides = session.guide_latencies();
     session.stop();
     let written = events.join();
-    let recorded = recording.map_or(Ok(()), |path| saving.at_the_end(path));
+    let recorded = recording.map_or(Ok(()), |args| saving.at_the_end(&args.out));
     if let Some(server) = server {
         server.stop();
     }
@@ -277,8 +277,7 @@ fn stop_flag(last_chance: Duration) -> Result<Arc<AtomicBool>, Failure> {
 
 /// Files that are written must not be one another or the source.
 fn refuse_same_file(args: &RunArgs) -> Result<(), Failure> {
-    let source = args.source.strip_prefix("file://").unwrap_or(&args.source);
-    let mut files = vec![("--source", Path::new(source))];
+    let mut files = source_files(&args.source);
     files.extend(args.events.as_deref().map(|f| ("--events", f)));
     files.extend(args.dump_frames.as_deref().map(|f| ("--dump-frames", f)));
     files.extend(args.config.as_deref().map(|f| ("--config", f)));
@@ -291,6 +290,19 @@ fn refuse_same_file(args: &RunArgs) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// What a source is read from: a file, a fault script before it.
+fn source_files(location: &str) -> Vec<(&'static str, &Path)> {
+    let mut files = Vec::new();
+    let faults = location.strip_prefix("fault:");
+    let (script, source) = faults
+        .and_then(|rest| rest.split_once('|'))
+        .unwrap_or(("", location));
+    files.extend(script.strip_prefix('@'));
+    files.push(source.strip_prefix("file://").unwrap_or(source));
+    let files = files.into_iter();
+    files.map(|file| ("--source", Path::new(file))).collect()
 }
 
 fn same_file(a: &Path, b: &Path) -> bool {
