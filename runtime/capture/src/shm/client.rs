@@ -135,7 +135,7 @@ impl Device for ShmClient {
             };
         let rows = meta.format.rows(meta.height_px as usize);
         let row_bytes = meta.row_bytes();
-        pixels.clear();
+        // Every byte is read over.
         pixels.resize(stride_bytes * (rows - 1) + row_bytes, 0);
         memory
             .read_exact_at(pixels, u64::from(slot) * hello.slot_bytes)
