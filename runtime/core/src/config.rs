@@ -2,7 +2,7 @@
 
 use crate::clock::Pace;
 use crate::screen::sector::{MAX_CORNERS, Outline, Shape};
-use crate::screen::{Apex, Pinned, ScreenSetup};
+use crate::screen::{Apex, Pinned, ScreenSetup, Side};
 use crate::signature::PublicKey;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -20,9 +20,8 @@ pub struct CartConfig {
     pub pipeline: PipelineConfig,
     /// The page and the WebSocket.
     pub serve: ServeConfig,
-    /// How the scanner's screen lies. Without it orientation is not checked, and a banner says so.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub screen: Option<ScreenConfig>,
+    /// How the scanner's screen lies.
+    pub screen: ScreenConfig,
     /// The flight recorder; off without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recorder: Option<RecorderConfig>,
@@ -35,6 +34,8 @@ pub struct CartConfig {
 pub struct ScreenConfig {
     /// Where the probe is on the screen.
     pub apex: ApexSide,
+    /// On which side of the image the scanner draws its orientation mark as this site works.
+    pub marker: MarkerSide,
     /// The imaging area, where the site knows it; otherwise it is looked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub area: Option<AreaConfig>,
@@ -53,6 +54,19 @@ pub enum ApexSide {
     Any,
 }
 
+/// On which side of the image the scanner draws its orientation mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum MarkerSide {
+    /// Left of the probe, as a person looks at the screen.
+    Left,
+    /// Right of the probe.
+    Right,
+    /// Either: not checked.
+    Any,
+}
+
 /// An imaging area that never changes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -65,6 +79,16 @@ pub struct AreaConfig {
 }
 
 impl ScreenConfig {
+    /// What of the orientation is not checked, in words.
+    pub fn unchecked(&self) -> Option<&'static str> {
+        match (self.apex, self.marker) {
+            (ApexSide::Any, MarkerSide::Any) => Some("apex and any marker"),
+            (ApexSide::Any, _) => Some("apex"),
+            (_, MarkerSide::Any) => Some("marker"),
+            _ => None,
+        }
+    }
+
     /// The setting as the pipeline takes it.
     ///
     /// # Errors
@@ -93,6 +117,11 @@ impl ScreenConfig {
                 ApexSide::Up => Some(Apex::Up),
                 ApexSide::Down => Some(Apex::Down),
                 ApexSide::Any => None,
+            },
+            marker: match self.marker {
+                MarkerSide::Left => Some(Side::Left),
+                MarkerSide::Right => Some(Side::Right),
+                MarkerSide::Any => None,
             },
             pinned: pinned.transpose()?,
         })
@@ -386,9 +415,7 @@ impl CartConfig {
             range("recorder.budget_mib", mib, 8, 4096)?;
         }
         self.engine.validate()?;
-        if let Some(screen) = &self.screen {
-            screen.setup()?;
-        }
+        self.screen.setup()?;
         if let Some(exam) = &self.serve.exam {
             exam.validate()?;
         }

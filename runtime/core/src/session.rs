@@ -133,8 +133,7 @@ impl Session {
             }
         }
         let preprocessor = Preprocessor::new(&manifest.preprocess, &manifest.encoder)?;
-        let screen = config.screen.as_ref().map(|s| s.setup());
-        let screen = screen.transpose()?.unwrap_or_default();
+        let screen = config.screen.setup()?;
         let session = session_info(&manifest, &package, signed, &config);
         let manifest = Arc::new(manifest);
         let (seat, news) = Seat::new(engine.as_ref(), manifest.clone(), kept, session);
@@ -462,12 +461,10 @@ fn session_info(
         ),
         Signed::No => banners.push("Unsigned package: nobody vouches for it.".to_owned()),
     }
-    if config.screen.is_none() {
-        banners.push(
-            "Orientation not set: the configuration has no [screen], so nobody checks which way up \
-             the image is."
-                .to_owned(),
-        );
+    if let Some(what) = config.screen.unchecked() {
+        banners.push(format!(
+            "Orientation not checked: by [screen] the configuration takes any {what}."
+        ));
     }
     SessionInfo {
         package: package.to_owned(),

@@ -5,7 +5,9 @@ mod common;
 
 use common::{estimates, finish, manifest, meta, push_all};
 use echocart_core::clock::Pace;
-use echocart_core::config::{ApexSide, AreaConfig, CartConfig, RecorderConfig, ScreenConfig};
+use echocart_core::config::{
+    ApexSide, AreaConfig, CartConfig, MarkerSide, RecorderConfig, ScreenConfig,
+};
 use echocart_core::engine::{Engine, EngineError, EngineInfo};
 use echocart_core::events::{Event, TokenCount};
 use echocart_core::frame::FrameMeta;
@@ -94,6 +96,7 @@ fn area() -> ScreenConfig {
     let corners = [[0.5, 0.1], [0.9, 0.7], [0.7, 0.9], [0.3, 0.9], [0.1, 0.7]];
     ScreenConfig {
         apex: ApexSide::Any,
+        marker: MarkerSide::Any,
         area: Some(AreaConfig {
             shape: Shape::Phased,
             outline: corners.to_vec(),
@@ -107,7 +110,7 @@ struct Played {
     recording: Vec<u8>,
 }
 
-fn play(manifest: Manifest, kept: Kept, screen: Option<ScreenConfig>) -> Played {
+fn play(manifest: Manifest, kept: Kept, screen: ScreenConfig) -> Played {
     let given = Given::default();
     let engine = Noting {
         given: given.clone(),
@@ -169,7 +172,7 @@ fn places() -> Option<Vec<usize>> {
 
 #[test]
 fn where_the_package_allows_it_the_encoder_is_given_the_imaging_area_alone() {
-    let played = play(measured(0.98, 1.0), Kept::AsAllowed, Some(area()));
+    let played = play(measured(0.98, 1.0), Kept::AsAllowed, area());
     // Drawn noise soon counts as too little signal, so that only the first clips are inferred.
     assert!(!played.given.is_empty());
     assert!(
@@ -203,27 +206,34 @@ fn without_a_measurement_that_allows_it_the_encoder_is_given_everything() {
     for (manifest, screen, why) in [
         (
             unmeasured,
-            Some(area()),
+            area(),
             "all: variant fp32 was not measured with fewer",
         ),
         (
             measured(0.979, 0.0),
-            Some(area()),
+            area(),
             "all: variant fp32 gives the same view on 97.9 %",
         ),
         (
             measured(1.0, 1.1),
-            Some(area()),
+            area(),
             "all: variant fp32 gives an EF 1.1 points off",
         ),
         (
             without_ef,
-            Some(area()),
+            area(),
             "all: variant fp32 was measured without its EF",
         ),
-        (untrained, Some(area()), "all: the package is not trained"),
-        (fixed, Some(area()), "all: variant fp32 takes 32"),
-        (allowed(), None, "those in the imaging area"),
+        (untrained, area(), "all: the package is not trained"),
+        (fixed, area(), "all: variant fp32 takes 32"),
+        (
+            allowed(),
+            ScreenConfig {
+                area: None,
+                ..area()
+            },
+            "those in the imaging area",
+        ),
     ] {
         let played = play(manifest, Kept::AsAllowed, screen);
         assert!(!played.given.is_empty(), "{why}");
@@ -243,7 +253,7 @@ fn a_bench_may_force_it_and_every_event_says_so() {
         kept_tokens: Default::default(),
         ..measured(1.0, 0.0)
     };
-    let played = play(manifest, Kept::Forced, Some(area()));
+    let played = play(manifest, Kept::Forced, area());
     assert!(!played.given.is_empty() && played.given.iter().all(Option::is_some));
     for estimate in estimates(&played.events) {
         let degraded = estimate.degraded.as_deref().unwrap_or_default();
@@ -256,7 +266,7 @@ fn a_bench_may_force_it_and_every_event_says_so() {
 
 #[test]
 fn a_recording_of_it_comes_out_again() {
-    let played = play(measured(1.0, 0.0), Kept::AsAllowed, Some(area()));
+    let played = play(measured(1.0, 0.0), Kept::AsAllowed, area());
     let mut reader = RecordingReader::new(played.recording.as_slice()).unwrap();
     let again = Given::default();
     let engine = Noting {

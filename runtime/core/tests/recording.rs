@@ -9,7 +9,9 @@ use common::{
     start_package,
 };
 use echocart_core::clock::{Pace, now_nanos};
-use echocart_core::config::{ApexSide, AreaConfig, CartConfig, RecorderConfig, ScreenConfig};
+use echocart_core::config::{
+    ApexSide, AreaConfig, CartConfig, MarkerSide, RecorderConfig, ScreenConfig,
+};
 use echocart_core::engine::Standing;
 use echocart_core::events::{Estimate, Event, Reason};
 use echocart_core::frame::ExamToken;
@@ -313,7 +315,7 @@ fn play_engines(pace: Pace) -> (Recorded, Vec<Event>) {
     });
     let (session, mut producer, events) = start_package(manifest, engine, pace, |config| {
         record(config);
-        config.screen = Some(fan());
+        config.screen = fan();
     });
     let recorder = session.recorder().unwrap();
     let mut all = Vec::new();
@@ -377,6 +379,7 @@ fn fan() -> ScreenConfig {
     let corners = [[0.5, 0.1], [0.9, 0.7], [0.7, 0.9], [0.3, 0.9], [0.1, 0.7]];
     ScreenConfig {
         apex: ApexSide::Any,
+        marker: MarkerSide::Any,
         area: Some(AreaConfig {
             shape: echocart_core::screen::sector::Shape::Phased,
             outline: corners.to_vec(),
@@ -511,7 +514,10 @@ fn a_frame_is_stored_with_a_sure_area_only_and_black_outside_it() {
     for known in [false, true] {
         let (session, mut producer, events) = start(Scripted::engine(|_| A4C), Pace::Max, |c| {
             record(c);
-            c.screen = known.then(fan);
+            c.screen = ScreenConfig {
+                area: fan().area.filter(|_| known),
+                ..fan()
+            };
         });
         let recorder = session.recorder().unwrap();
         let mut pictures = Vec::new();

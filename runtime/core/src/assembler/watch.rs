@@ -115,8 +115,9 @@ impl Watch {
         self.fault.map(|fault| match fault {
             Fault::Colour => Reason::ColourOn,
             Fault::NoImage => Reason::NotUltrasound,
-            Fault::LinearProbe | Fault::SecondImage => Reason::NotPermitted,
-            Fault::UpsideDown => Reason::Orientation,
+            Fault::Callipers => Reason::ReviewLoop,
+            Fault::LinearProbe | Fault::Zoomed | Fault::SecondImage => Reason::NotPermitted,
+            Fault::UpsideDown | Fault::Mirrored => Reason::Orientation,
             Fault::InAir | Fault::LowSignal => Reason::LowSignal,
         })
     }
@@ -142,9 +143,16 @@ impl Watch {
         self.fault.map(|fault| match fault {
             Fault::Colour => "colour Doppler is on",
             Fault::NoImage => "no ultrasound image is found",
-            Fault::LinearProbe => "the image is a linear probe's",
+            Fault::LinearProbe => "the image is a rectangle: a linear probe's, or enlarged",
+            Fault::Zoomed => "the image has no near field: it is enlarged",
             Fault::SecondImage => "a second image, or a strip of M-mode or Doppler, is shown",
+            Fault::Callipers => {
+                "callipers are drawn in the image: it is a stored one that is measured"
+            }
             Fault::UpsideDown => "the probe is on the other side than the site's setting says",
+            Fault::Mirrored => {
+                "the scanner's orientation mark is on the other side than the site's setting says"
+            }
             Fault::InAir => "no structure across the beam: the probe may touch nothing",
             Fault::LowSignal => "there is too little image signal",
         })

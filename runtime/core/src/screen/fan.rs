@@ -47,6 +47,8 @@ pub(super) struct Fit {
     pub score: f32,
     /// Share of the frame it covers.
     pub size: f32,
+    /// Share of the directions that begin at the probe's face, of a fan.
+    pub face: f32,
 }
 
 impl Fit {
@@ -153,6 +155,8 @@ impl Fitter {
         let round = round / ends.count().max(BEAMS / 4) as f32;
         let nearest = beams.ways.map(|way| first_on(on, apex, way, outer));
         let inner = arc(&nearest, f32::total_cmp) - 0.5;
+        let begin = nearest.iter().filter(|r| near(**r, inner + 0.5));
+        let face = begin.count() as f32 / BEAMS as f32;
         let inner = if inner < 0.07 * outer { 0.0 } else { inner };
         if inner > 0.8 * outer || outer - inner < 12.0 {
             return None;
@@ -202,6 +206,7 @@ impl Fitter {
             cut,
             score: score.max(0.0) * (1.0 - 3.0 * spill).max(0.0),
             size: inside as f32 / region.cells.len().max(1) as f32,
+            face,
         })
     }
 
@@ -267,6 +272,7 @@ impl Fitter {
             cut: [from as f32, top as f32, to as f32, bottom as f32],
             score: score * (1.0 - 3.0 * spill).max(0.0),
             size,
+            face: 0.0,
         })
     }
 }

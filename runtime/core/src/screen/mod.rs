@@ -4,11 +4,13 @@
 //! stored loop that repeats.
 
 mod border;
+mod callipers;
 mod coarse;
 mod colour;
 mod fan;
 mod finder;
 pub(crate) mod grey;
+mod marker;
 mod pixels;
 mod polar;
 mod region;
@@ -22,10 +24,18 @@ mod surroundings;
 
 pub use pixels::Pixels;
 pub use scene::{AreaNews, Fault, Scene};
-pub use setup::{Apex, Pinned, ScreenSetup};
+pub use setup::{Apex, Pinned, ScreenSetup, Side};
 pub use stillness::{Area, Motion, Picture, Stillness, StillnessRules};
 
 #[cfg(test)]
+mod callipers_tests;
+#[cfg(test)]
+mod marker_tests;
+#[cfg(test)]
 mod scene_tests;
 #[cfg(test)]
+mod show;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod unusual_tests;

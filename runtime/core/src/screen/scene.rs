@@ -1,12 +1,15 @@
 //! What a scanner's screen shows, frame by frame.
 
+use super::callipers::CalliperWatch;
 use super::coarse::Coarse;
 use super::colour::ColourWatch;
+use super::fan::Form;
 use super::finder::{Finder, Found, News};
+use super::marker::MarkerWatch;
 use super::pixels::Pixels;
 use super::polar::{Measures, Polar};
 use super::sector::{Sector, Shape};
-use super::setup::{Apex, ScreenSetup};
+use super::setup::{Apex, ScreenSetup, Side};
 use super::signal::{Meter, Signal};
 use super::surroundings::Surroundings;
 
@@ -20,8 +23,13 @@ const ROUND_EVERY_NANOS: i64 = 800_000_000;
 const NOTHING_FOR_NANOS: i64 = 1_000_000_000;
 /// Confidence from which on a rectangle is a linear probe's image.
 const SURE_RECTANGLE: f32 = 0.6;
+/// Confidence from which on the orientation mark is looked for beside an area.
+const SURE_AREA: f32 = 0.5;
 /// Confidence from which on the apex's side is believed.
 const SURE_SIDE: f32 = 0.7;
+/// Radius of a fan's near end, of its far end's, from which on it shows no near field, and share of the
+/// directions that must begin there. Of a curved probe no more than 6 cm would be seen then.
+const ZOOMED: [f32; 2] = [0.5, 0.7];
 /// Looks in a row until a second image or a strip is believed, or believed gone.
 const LOOKS: u32 = 5;
 
@@ -34,10 +42,16 @@ pub enum Fault {
     NoImage,
     /// The image is a linear probe's.
     LinearProbe,
+    /// The near end of a fan is far from its apex: a part of the image, enlarged.
+    Zoomed,
     /// A second image, or a strip of M-mode or Doppler.
     SecondImage,
+    /// Callipers are drawn in the image.
+    Callipers,
     /// The image is upside down against the site's setting.
     UpsideDown,
+    /// The scanner's orientation mark is on the other side than the site's setting says.
+    Mirrored,
     /// The probe touches nothing.
     InAir,
     /// Too little signal.
@@ -66,6 +80,8 @@ pub struct Scene {
     colour: ColourWatch,
     meter: Meter,
     surroundings: Surroundings,
+    marker: MarkerWatch,
+    callipers: CalliperWatch,
     looked_nanos: Option<i64>,
     round_nanos: Option<i64>,
     /// Since when no area has been found.
@@ -113,6 +129,8 @@ impl Scene {
         self.colour.watch(None);
         self.meter.reset();
         self.surroundings.reset();
+        self.marker.reset();
+        self.callipers.reset();
         (self.looked_nanos, self.round_nanos) = (None, None);
         (self.nothing_since_nanos, self.no_image) = (None, false);
         self.second = Steady::default();
@@ -127,6 +145,11 @@ impl Scene {
     /// The imaging area, once it is found.
     pub fn sector(&self) -> Option<&Sector> {
         self.finder.found().map(|f| &f.sector)
+    }
+
+    /// Side of the scanner's orientation mark, where it is found for sure.
+    pub fn marker(&self) -> Option<Side> {
+        self.marker.side()
     }
 
     /// True while nothing speaks against the area that holds: one the site knows, or one that the
@@ -170,7 +193,7 @@ impl Scene {
         if due(self.looked_nanos, LOOK_EVERY_NANOS) {
             self.looked_nanos = Some(at_nanos);
             self.coarse.sample(pixels.picture());
-            self.measure(at_nanos);
+            self.measure(pixels, at_nanos);
         }
         let searches = self.setup.pinned.is_none();
         let hurry = self.finder.is_in_doubt();
@@ -189,7 +212,7 @@ impl Scene {
         self.fault()
     }
 
-    fn measure(&mut self, at_nanos: i64) {
+    fn measure(&mut self, pixels: &Pixels<'_>, at_nanos: i64) {
         self.finder.push(&self.coarse);
         if let Some(pinned) = self.setup.pinned.filter(|_| self.finder.found().is_none())
             && self.finder.pin(&pinned)
@@ -211,6 +234,18 @@ impl Scene {
         self.meter.push(measures);
         let cut = self.surroundings.look(&self.coarse, Some(&self.polar));
         self.second.push(self.surroundings.second_image());
+        if let Some(found) = self.finder.found() {
+            let area = &found.sector.outline;
+            self.callipers.look(pixels.picture(), area);
+        }
+        if let Some(found) = self.finder.found()
+            && !found.sector.inverted
+            && found.sector.confidence >= SURE_AREA
+            && self.is_sure()
+        {
+            let cells = (self.coarse.cols, self.coarse.rows);
+            self.marker.look(pixels, found, cells);
+        }
         if cut && !over {
             self.finder.look_again();
             self.changed(AreaNews::Other);
@@ -249,6 +284,8 @@ impl Scene {
         if news != AreaNews::Better {
             self.meter.reset();
             self.surroundings.reset();
+            self.marker.reset();
+            self.callipers.reset();
             self.second = Steady::default();
         }
         if self.news != Some(AreaNews::Other) {
@@ -260,12 +297,22 @@ impl Scene {
         if self.no_image {
             return Some(Fault::NoImage);
         }
-        let Found { sector, .. } = self.finder.found()?;
+        let Found { sector, fit, .. } = self.finder.found()?;
         if sector.shape == Shape::Linear && sector.confidence >= SURE_RECTANGLE {
             return Some(Fault::LinearProbe);
         }
+        if let Form::Fan { inner, outer, .. } = fit.form
+            && inner > ZOOMED[0] * outer
+            && fit.face >= ZOOMED[1]
+            && sector.confidence >= SURE_SIDE
+        {
+            return Some(Fault::Zoomed);
+        }
         if self.second.is {
             return Some(Fault::SecondImage);
+        }
+        if self.callipers.are_there() {
+            return Some(Fault::Callipers);
         }
         let against = match self.setup.apex {
             Some(Apex::Up) => sector.inverted,
@@ -274,6 +321,10 @@ impl Scene {
         };
         if against && sector.shape != Shape::Linear && sector.confidence >= SURE_SIDE {
             return Some(Fault::UpsideDown);
+        }
+        let sides = self.setup.marker.zip(self.marker.side());
+        if sides.is_some_and(|(set, found)| set != found) {
+            return Some(Fault::Mirrored);
         }
         if self.meter.in_air() {
             return Some(Fault::InAir);

@@ -1,75 +1,9 @@
+use super::show::{Drawing, Show, meta, screen};
 use super::{Apex, AreaNews, Fault, Pinned, Pixels, Scene, ScreenSetup};
-use crate::frame::{FrameMeta, HostMeta, PixelFormat, PixelLayout};
+use crate::frame::{PixelFormat, PixelLayout};
 use crate::screen::sector::{Outline, SectorMask, Shape};
 use echocart_phantom::{Imaging, Spec};
 use proptest::prelude::*;
-
-const PERIOD_NANOS: i64 = 33_333_333;
-
-fn meta(width: usize, height: usize, format: PixelFormat) -> FrameMeta {
-    FrameMeta {
-        width_px: width as u32,
-        height_px: height as u32,
-        format,
-        capture_nanos: 0,
-        pass: 0,
-        host: HostMeta::default(),
-    }
-}
-
-/// Frames one after the other, and what was said of each.
-struct Show {
-    scene: Scene,
-    at_nanos: i64,
-    news: Vec<(i64, AreaNews)>,
-}
-
-impl Show {
-    fn new(setup: ScreenSetup) -> Self {
-        Self {
-            scene: Scene::new(setup),
-            at_nanos: 0,
-            news: Vec::new(),
-        }
-    }
-
-    fn push(&mut self, meta: &FrameMeta, pixels: &[u8]) -> Option<Fault> {
-        let pixels = Pixels::new(pixels, PixelLayout::packed(meta), meta);
-        let fault = self.scene.look(&pixels, self.at_nanos);
-        if let Some(news) = self.scene.take_news() {
-            self.news.push((self.at_nanos, news));
-        }
-        self.at_nanos += PERIOD_NANOS;
-        fault
-    }
-
-    /// What is said of `frames` frames of a phantom.
-    fn phantom(&mut self, spec: &str, frames: u32) -> Vec<Option<Fault>> {
-        let mut screen = Spec::parse(spec).unwrap().screen().unwrap();
-        let layout = screen.phantom().exam().layout;
-        let meta = meta(
-            layout.width_px as usize,
-            layout.height_px as usize,
-            PixelFormat::Rgb24,
-        );
-        let mut pixels = vec![0; meta.frame_bytes()];
-        let said = (0..frames).map(|at| {
-            screen.render(at, &mut pixels);
-            self.push(&meta, &pixels)
-        });
-        said.collect()
-    }
-
-    /// What is said of a grey picture shown for two seconds, its noise drawn anew each time.
-    fn drawn(&mut self, picture: &Drawing) -> Option<Fault> {
-        let meta = meta(picture.width, picture.height, PixelFormat::Gray8);
-        let mut last = None;
-        for seed in 0..60 {
-            last = self.push(&meta, &picture.pixels(seed));
-        }
-        last
-    }
-}
 
 /// True inside a phantom's sector.
 fn in_fan(imaging: &Imaging, right_mm: f32, down_mm: f32) -> bool {
@@ -78,95 +12,6 @@ fn in_fan(imaging: &Imaging, right_mm: f32, down_mm: f32) -> bool {
     let far_mm = right_mm.hypot(down_mm) - imaging.origin_mm;
     (angle_deg - imaging.steer_deg).abs() <= 0.5 * imaging.sector_deg
         && (0.0..=imaging.depth_mm).contains(&far_mm)
-}
-
-/// A grey screen made of a few parts.
-#[derive(Clone)]
-struct Drawing {
-    width: usize,
-    height: usize,
-    base: Vec<u8>,
-    /// Pixels whose brightness is multiplied by noise.
-    speckled: Vec<bool>,
-}
-
-impl Drawing {
-    fn new(width: usize, height: usize) -> Self {
-        Self {
-            width,
-            height,
-            base: vec![0; width * height],
-            speckled: vec![false; width * height],
-        }
-    }
-
-    /// Fills where `level` gives a brightness.
-    fn fill(mut self, speckled: bool, level: impl Fn(f32, f32) -> Option<f32>) -> Self {
-        for at in 0..self.base.len() {
-            let (x, y) = (at % self.width, at / self.width);
-            let share = |at: usize, of: usize| at as f32 / of as f32;
-            if let Some(level) = level(share(x, self.width), share(y, self.height)) {
-                self.base[at] = level.clamp(0.0, 255.0) as u8;
-                self.speckled[at] = speckled;
-            }
-        }
-        self
-    }
-
-    /// Lines of text as scanners have them.
-    fn text(self, rows: std::ops::Range<usize>, left: f32) -> Self {
-        let (width, height) = (self.width as f32, self.height as f32);
-        self.fill(false, |x, y| {
-            let (x_px, y_px) = ((x * width) as usize, (y * height) as usize);
-            let line = y_px / 20;
-            let stroke = (x_px * 7 + line * 13) % 9 < 3 && y_px % 20 < 12 && x_px % 11 < 8;
-            let there = rows.contains(&line) && (left..left + 0.14).contains(&x);
-            (there && stroke).then_some(230.0)
-        })
-    }
-
-    /// A fan of tissue with a dark chamber.
-    fn fan(self, apex: [f32; 2], up: bool, radius: f32) -> Self {
-        let aspect = self.width as f32 / self.height as f32;
-        self.fill(true, move |x, y| {
-            let (dx, dy) = (
-                (x - apex[0]) * aspect,
-                if up { y - apex[1] } else { apex[1] - y },
-            );
-            let r = (dx * dx + dy * dy).sqrt();
-            let inside = dy > dx.abs() && r < radius;
-            let chamber = (dx - 0.05).abs() < 0.12 && (0.3..0.6).contains(&r);
-            let wall = (dx + 0.15).abs() < 0.05;
-            inside.then_some(if chamber {
-                12.0
-            } else if wall {
-                190.0
-            } else {
-                70.0
-            })
-        })
-    }
-
-    fn pixels(&self, seed: u64) -> Vec<u8> {
-        let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-        let cells = self.base.iter().zip(&self.speckled);
-        cells
-            .map(|(base, speckled)| {
-                state ^= state << 13;
-                state ^= state >> 7;
-                state ^= state << 17;
-                let noise = (state >> 40) as u32 % 256;
-                match speckled {
-                    true => (u32::from(*base) * (96 + noise) / 224).min(255) as u8,
-                    false => *base,
-                }
-            })
-            .collect()
-    }
-}
-
-fn screen() -> Drawing {
-    Drawing::new(640, 480).text(1..9, 0.84)
 }
 
 #[test]
@@ -330,7 +175,7 @@ fn the_side_of_the_probe_is_held_against_the_sites_setting() {
         for (set, agrees) in [(Some(Apex::Up), up), (Some(Apex::Down), !up), (None, true)] {
             let mut show = Show::new(ScreenSetup {
                 apex: set,
-                pinned: None,
+                ..ScreenSetup::default()
             });
             let said = show.drawn(&drawing);
             let expected = (!agrees).then_some(Fault::UpsideDown);
@@ -371,6 +216,7 @@ fn a_pinned_area_is_taken_as_it_is() {
             outline,
             shape: Shape::Phased,
         }),
+        ..ScreenSetup::default()
     };
     let mut show = Show::new(setup);
     show.phantom("view=A4C", 10);

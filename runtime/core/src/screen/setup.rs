@@ -11,11 +11,32 @@ pub enum Apex {
     Down,
 }
 
+/// A side of the image, as a person looks at the screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Left.
+    Left,
+    /// Right.
+    Right,
+}
+
+impl Side {
+    /// The word used in configurations.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Left => "left",
+            Self::Right => "right",
+        }
+    }
+}
+
 /// A site's setting.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct ScreenSetup {
     /// Where the probe is, if that is checked.
     pub apex: Option<Apex>,
+    /// On which side the scanner's orientation mark is, if that is checked.
+    pub marker: Option<Side>,
     /// The imaging area, where the site knows it; otherwise it is looked for.
     pub pinned: Option<Pinned>,
 }
