@@ -127,7 +127,7 @@ impl Theirs {
             let normal = |v: i32| (v as f32 / 255.0 - rule.mean[channel]) / rule.std[channel];
             (0..256).map(normal).collect::<Vec<f32>>()
         };
-        let table = |channel| Ok(Mat::from_slice(&table(channel))?.try_clone()?);
+        let table = |channel| Mat::from_slice(&table(channel))?.try_clone();
         let tables: Vec<Mat> = (0..3).map(table).collect::<opencv::Result<_>>()?;
         let tables = match format {
             PixelFormat::Gray8 => tables,
