@@ -226,7 +226,7 @@ mod tests {
     fn both<const BYTES: usize>(from: u32, to: u32) {
         let taps = taps(from, to, BYTES as u32);
         let pixels: Vec<u8> = (0..from as usize * BYTES)
-            .map(|at| (at * 2_654_435_761 >> 7) as u8)
+            .map(|at| ((at * 2_654_435_761) >> 7) as u8)
             .collect();
         let mut across = Across::default();
         across.prepare(&taps, false, BYTES, pixels.len());
