@@ -15,6 +15,7 @@ use crate::exit::Failure;
 use crate::export::{Bar, failure};
 use crate::run::{config, hint};
 use clap::Args;
+use echocart_core::config::MarkerSide;
 use echocart_core::engine::Engine;
 use echocart_core::manifest::Manifest;
 use echocart_core::package::Package;
@@ -40,7 +41,8 @@ pub struct LabelledArgs {
     /// Model package.
     #[arg(long, value_name = "DIR")]
     pub package: PathBuf,
-    /// Cart configuration: engine and pipeline. Without it: the embedded configs/carts/demo.toml.
+    /// Cart configuration: engine and pipeline. Without it: the embedded configs/carts/demo.toml, with
+    /// the orientation mark on any side.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Variant of the package. Without it: what the configuration chooses.
@@ -68,6 +70,10 @@ impl LabelledArgs {
     /// Opens labels, package and engine.
     pub fn open(&self, stop: &Arc<AtomicBool>) -> Result<Ready, Failure> {
         let mut config = config(self.config.as_deref())?;
+        if self.config.is_none() {
+            // The demo's scanner is not the one that these files are of.
+            config.screen.marker = MarkerSide::Any;
+        }
         let package =
             Package::open(&self.package, &config.package).map_err(|e| hint(e, &self.package))?;
         let labels = Labels::open(&self.labels, self.label, &package.manifest)?;
