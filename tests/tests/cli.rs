@@ -427,7 +427,7 @@ fn an_events_file_that_cannot_be_written_is_exit_1() {
 }
 
 #[test]
-fn a_refused_run_leaves_no_events_of_an_earlier_one() {
+fn a_refused_run_loses_nothing_of_an_earlier_one() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("events.jsonl");
     let cine = fetched(CINE).unwrap();
@@ -438,12 +438,13 @@ fn a_refused_run_leaves_no_events_of_an_earlier_one() {
         (cine, "no-package", None, 4),
         (cine, package, Some("no-config.toml"), 2),
     ] {
-        fs::write(&file, "{\"type\":\"summary\"}\n").unwrap();
+        let before = b"{\"type\":\"summary\"}\n";
+        fs::write(&file, before).unwrap();
         let mut args = run_args(source, package);
         args.extend(["--events", file.to_str().unwrap()]);
         args.extend(config.iter().flat_map(|path| ["--config", path]));
         refused(&args, code, &["no-"]);
-        assert_eq!(fs::read(&file).unwrap(), b"", "{source} {package}");
+        assert_eq!(fs::read(&file).unwrap(), before, "{source} {package}");
     }
 }
 

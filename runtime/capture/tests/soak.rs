@@ -5,21 +5,19 @@
 //! minute of 1024x768.
 #![expect(clippy::unwrap_used, reason = "tests and their helpers")]
 
+#[path = "../../core/tests/common/mod.rs"]
+mod common;
+
+use common::{A4C, Scripted, assert_identity, finish, start};
 use echocart_capture::{
-    Delivery, DeviceClock, FaultSource, Polled, Script, Source, SourceError, SourceInfo, Stamped,
-    Stamps,
+    Arrival, Delivery, DeviceClock, FaultSource, Polled, Script, Source, SourceError, SourceInfo,
+    Stamped, Stamps,
 };
 use echocart_core::clock::Pace;
-use echocart_core::config::CartConfig;
-use echocart_core::engine::{Engine, EngineError, EngineInfo};
 use echocart_core::events::{Counters, Event};
 use echocart_core::frame::{FrameMeta, HostMeta, PixelFormat};
-use echocart_core::kept::Kept;
 use echocart_core::ring::Pushed;
-use echocart_core::session::{Session, SessionSetup};
-use echocart_core::signature::Signed;
 use echocart_core::source::{Notice, SourceTraits};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const SECOND: i64 = 1_000_000_000;
@@ -111,58 +109,14 @@ impl Source for Noise {
     }
 
     fn poll(&mut self, pixels: &mut Vec<u8>, _: Duration) -> Result<Polled, SourceError> {
-        Ok(self.next(pixels)?.map_or(Polled::Ended, |meta| {
-            Polled::Frame(echocart_capture::Arrival::exact(meta))
-        }))
+        Ok(self
+            .next(pixels)?
+            .map_or(Polled::Ended, |meta| Polled::Frame(Arrival::exact(meta))))
     }
 
     fn rewind(&mut self) -> Result<(), SourceError> {
         self.next = 0;
         Ok(())
-    }
-}
-
-/// Says A4C and an EF of 55, of everything.
-struct Steady;
-
-impl Engine for Steady {
-    fn info(&self) -> EngineInfo {
-        EngineInfo::default()
-    }
-
-    fn slots(&self) -> usize {
-        16
-    }
-
-    fn encode(&mut self, _: &[Arc<Vec<f32>>], _: usize) -> Result<(), EngineError> {
-        Ok(())
-    }
-
-    fn encode_kept(&mut self, _: &[f32], _: &[usize], slot: usize) -> Result<(), EngineError> {
-        Err(EngineError::EmptySlot { slot })
-    }
-
-    fn multi_view_head(
-        &mut self,
-        _: &str,
-        _: &[usize],
-        _: &[usize],
-        _: &mut Vec<f32>,
-    ) -> Result<(), EngineError> {
-        Err(EngineError::EmptySlot { slot: 0 })
-    }
-
-    fn head(&mut self, name: &str, _: &[usize], out: &mut Vec<f32>) -> Result<(), EngineError> {
-        out.clear();
-        match name {
-            "view" => out.extend([0.0, 5.0]),
-            _ => out.push(0.5),
-        }
-        Ok(())
-    }
-
-    fn tokens(&mut self, slot: usize, _: &mut Vec<f32>) -> Result<(), EngineError> {
-        Err(EngineError::EmptySlot { slot })
     }
 }
 
@@ -188,13 +142,6 @@ fn resident_kib() -> u64 {
     word.and_then(|w| w.parse().ok()).unwrap()
 }
 
-#[track_caller]
-fn assert_identity(c: &Counters) {
-    let rejected: u64 = c.rejected.values().sum();
-    let ended = c.used + c.unused + c.dropped_ring_full + rejected + c.in_flight;
-    assert_eq!(c.captured, ended, "{c:?}");
-}
-
 /// What happened beside frames.
 #[derive(Debug, Default)]
 struct Seen {
@@ -205,20 +152,7 @@ struct Seen {
 }
 
 fn soak(size_px: (u32, u32), seconds: i64) -> (Counters, Seen, Vec<u64>) {
-    let text = include_str!("../../core/tests/common/manifest.toml");
-    let mut config = CartConfig::demo().unwrap();
-    config.pipeline.event_queue = 65_536;
-    let (mut session, mut producer, events) = Session::start(SessionSetup {
-        manifest: toml::from_str(text).unwrap(),
-        package: "fixture@000000000000".to_owned(),
-        signed: Signed::No,
-        config,
-        engine: Box::new(Steady),
-        pace: Pace::Max,
-        kept: Kept::AsAllowed,
-        guide: None,
-    })
-    .unwrap();
+    let (session, mut producer, events) = start(Scripted::engine(|_| A4C), Pace::Max, |_| {});
     // The pictures come in turns: that is no review of a stored loop.
     producer.declare(SourceTraits {
         simulated: false,
@@ -276,12 +210,10 @@ fn soak(size_px: (u32, u32), seconds: i64) -> (Counters, Seen, Vec<u64>) {
             assert_identity(&session.counters());
         }
     }
-    drop(producer);
-    while !session.wait_finished(Duration::from_millis(5)) {
-        let values = |e: &Event| matches!(e, Event::Estimate(e) if e.lvef.has_value());
-        seen.numbers += events.try_iter().filter(values).count() as u64;
-    }
-    (session.stop().counters, seen, resident)
+    let (summary, rest) = finish(session, producer, &events);
+    let values = |e: &&Event| matches!(e, Event::Estimate(e) if e.lvef.has_value());
+    seen.numbers += rest.iter().filter(values).count() as u64;
+    (summary.counters, seen, resident)
 }
 
 #[track_caller]

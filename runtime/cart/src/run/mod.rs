@@ -61,8 +61,6 @@ fn run_with(args: &RunArgs, recording: Option<&RecordArgs>) -> Result<ExitCode, 
     args.log.start();
     let stop = stop_flag(recording.map_or(LAST_CHANCE, |_| TIME_TO_SAVE))?;
     refuse_same_file(args)?;
-    // First of all, so that events of an earlier run are never taken for those of a refused one.
-    let events_file = events::create(args.events.as_deref())?;
     let mut config = config(args.config.as_deref())?;
     if let Some(RecordArgs {
         out, budget_mib, ..
@@ -106,6 +104,8 @@ fn run_with(args: &RunArgs, recording: Option<&RecordArgs>) -> Result<ExitCode, 
     let own = (patience, pace);
     let guide = guide.map(|package| guide::start(package, &config, library, own, say));
     let mut guide = guide.transpose()?;
+    // Only now: a run that is refused empties no file of an earlier one.
+    let events_file = events::create(args.events.as_deref())?;
     let dump = capture::create_dump(args.dump_frames.as_deref())?;
 
     capture::refuse_live(&source.describe(), pace, args.looped)?;

@@ -15,7 +15,7 @@ use echocart_core::manifest::{Calibration, Manifest};
 use echocart_core::ring::{FrameProducer, Pushed};
 use echocart_core::session::{Session, SessionSetup};
 use echocart_core::signature::Signed;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub const MILLI: i64 = 1_000_000;
@@ -40,14 +40,24 @@ pub struct Scripted {
     script: Script,
     clips: u64,
     act: Option<Act>,
+    rows: Rows,
 }
+
+/// What an encoder was given for the newest clip.
+pub type Rows = Arc<Mutex<Vec<f32>>>;
 
 impl Scripted {
     pub fn engine(script: impl FnMut(u64) -> Act + Send + 'static) -> Box<dyn Engine> {
+        Self::noting(script, Rows::default())
+    }
+
+    /// As [`Scripted::engine`]; keeps what it is given in `rows`.
+    pub fn noting(script: impl FnMut(u64) -> Act + Send + 'static, rows: Rows) -> Box<dyn Engine> {
         Box::new(Self {
             script: Box::new(script),
             clips: 0,
             act: None,
+            rows,
         })
     }
 }
@@ -67,6 +77,12 @@ impl Engine for Scripted {
 
     fn encode(&mut self, tubelets: &[Arc<Vec<f32>>], _slot: usize) -> Result<(), EngineError> {
         assert_eq!(tubelets.len(), 2);
+        let mut rows = self.rows.lock().unwrap();
+        rows.clear();
+        tubelets
+            .iter()
+            .for_each(|block| rows.extend_from_slice(block));
+        drop(rows);
         let act = (self.script)(self.clips);
         self.clips += 1;
         self.act = Some(match act {
