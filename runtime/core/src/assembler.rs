@@ -388,7 +388,8 @@ impl Assembler {
                 self.context.latencies.decision.record(late);
             }
             if tinted {
-                grey::reduce(&mut queued.pixels, queued.layout, &queued.meta);
+                let pixels = self.frames.owned(&mut queued.pixels);
+                grey::reduce(pixels, queued.layout, &queued.meta);
             }
             self.record_image(&queued, sure && sector == self.sector);
             decided = SlotRecord::Chosen(queued.number);

@@ -5,6 +5,7 @@
 
 pub mod agreement;
 mod assembler;
+pub mod buffer;
 pub mod calibration;
 pub mod clip;
 pub mod clock;

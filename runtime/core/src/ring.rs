@@ -7,6 +7,7 @@
 
 pub use crate::pool::PoolSize;
 
+use crate::buffer::FrameBuffer;
 use crate::events::Exam;
 use crate::exam::NewestExam;
 use crate::frame::{ExamToken, FrameMeta, PixelLayout};
@@ -27,7 +28,7 @@ pub const MAX_CAPTURE_NANOS: i64 = 1 << 62;
 /// A frame in the ring.
 pub(crate) struct Queued {
     pub meta: FrameMeta,
-    pub pixels: Vec<u8>,
+    pub pixels: FrameBuffer,
     pub layout: PixelLayout,
     pub number: u64,
     pub exam: Exam,
@@ -97,9 +98,9 @@ pub enum PushError {
 /// The source's end of the ring.
 pub struct FrameProducer {
     ring: QueueIn<Queued>,
-    free: QueueOut<Vec<u8>>,
+    free: QueueOut<FrameBuffer>,
     /// Buffers that came back unused, for the next frames.
-    spare: Vec<Vec<u8>>,
+    spare: Vec<FrameBuffer>,
     totals: Arc<Totals>,
     captured: u64,
     dropped: u64,
@@ -117,7 +118,8 @@ pub struct FrameProducer {
 /// The assembler's end of the ring.
 pub(crate) struct FrameConsumer {
     ring: QueueOut<Queued>,
-    free: QueueIn<Vec<u8>>,
+    free: QueueIn<FrameBuffer>,
+    pool: Arc<PoolSize>,
     totals: Arc<Totals>,
     captured: u64,
     dropped: u64,
@@ -133,9 +135,13 @@ pub(crate) fn frame_ring(
     let (ring_in, ring_out) = queue(frames);
     let (mut free_in, free_out) = queue(frames + SPARE_BUFFERS);
     for _ in 0..frames + SPARE_BUFFERS {
-        let _ = free_in.try_push(Vec::new());
+        let _ = free_in.try_push(FrameBuffer::default());
     }
     let totals = Arc::new(Totals::default());
+    let pool = Arc::new(PoolSize {
+        buffers: frames + SPARE_BUFFERS,
+        bytes: AtomicU64::new(0),
+    });
     let (notices_now, notices) = bounded(NOTICES);
     let producer = FrameProducer {
         ring: ring_in,
@@ -148,10 +154,7 @@ pub(crate) fn frame_ring(
         assembler: None,
         exam: None,
         newest_exam: newest_exam.clone(),
-        pool: Arc::new(PoolSize {
-            buffers: frames + SPARE_BUFFERS,
-            bytes: AtomicU64::new(0),
-        }),
+        pool: pool.clone(),
         source: SourceTraits::default(),
         notices: Vec::new(),
         notices_now,
@@ -160,6 +163,7 @@ pub(crate) fn frame_ring(
     let consumer = FrameConsumer {
         ring: ring_out,
         free: free_in,
+        pool,
         totals,
         captured: 0,
         dropped: 0,
@@ -176,7 +180,7 @@ impl FrameProducer {
     /// Hands a frame over, or counts it as dropped when the ring is full.
     ///
     /// `fill` gets a pooled buffer and leaves `meta.frame_bytes()` bytes in it, rows without
-    /// padding; swapping in a buffer of the caller's costs no copy.
+    /// padding.
     ///
     /// # Errors
     /// [`PushError`]; the frame is then not counted.
@@ -189,9 +193,44 @@ impl FrameProducer {
         meta: FrameMeta,
         fill: impl FnOnce(&mut Vec<u8>),
     ) -> Result<Pushed, PushError> {
+        self.push_filled(meta, |pixels| fill(pixels.refill()))
+    }
+
+    /// Hands over the frame in `pixels`, of `meta.frame_bytes()` bytes, and leaves a pooled buffer
+    /// there. `live` says whether a full ring drops the frame, which ends its loan, or leaves it.
+    ///
+    /// # Errors
+    /// [`PushError`]; the frame is then not counted.
+    ///
+    /// # Real-time
+    /// Does not block, copy or allocate.
+    #[inline]
+    pub fn push_buffer(
+        &mut self,
+        meta: FrameMeta,
+        pixels: &mut FrameBuffer,
+        live: bool,
+    ) -> Result<Pushed, PushError> {
+        let swap = |pooled: &mut FrameBuffer| std::mem::swap(pooled, pixels);
+        if !live {
+            return self.offer_filled(meta, swap);
+        }
+        let pushed = self.push_filled(meta, swap)?;
+        if pushed == Pushed::RingFull {
+            pixels.release();
+        }
+        Ok(pushed)
+    }
+
+    #[inline]
+    fn push_filled(
+        &mut self,
+        meta: FrameMeta,
+        fill: impl FnOnce(&mut FrameBuffer),
+    ) -> Result<Pushed, PushError> {
         self.check(&meta, meta.frame_bytes())?;
         self.enter_exam(meta.host.exam, true);
-        let pushed = self.offer(meta, fill)?;
+        let pushed = self.offer_filled(meta, fill)?;
         self.count_dropped(pushed);
         Ok(pushed)
     }
@@ -219,15 +258,15 @@ impl FrameProducer {
             return Ok(None);
         };
         if pixels.len() < bytes {
-            self.resized(&mut pixels, |p| p.resize(bytes, 0));
+            self.resize(&mut pixels, bytes);
         }
-        Ok(Some(pixels))
+        Ok(Some(pixels.into()))
     }
 
     /// Gives a leased buffer back unused.
     #[inline]
     pub fn give_back(&mut self, pixels: Vec<u8>) {
-        self.spare.push(pixels);
+        self.spare.push(pixels.into());
     }
 
     /// Hands over a leased buffer with a frame in it. `live` says whether a full ring drops the
@@ -258,7 +297,7 @@ impl FrameProducer {
         }
         self.enter_exam(meta.host.exam, live);
         let pushed = match pixels.take() {
-            Some(filled) if !self.ring.is_full() => self.enqueue(meta, layout, filled),
+            Some(filled) if !self.ring.is_full() => self.enqueue(meta, layout, filled.into()),
             kept => {
                 *pixels = kept;
                 Pushed::RingFull
@@ -273,7 +312,7 @@ impl FrameProducer {
     /// Gives every pooled buffer `bytes` bytes now instead of when its first frame comes.
     pub fn reserve(&mut self, bytes: usize) {
         while let Some(mut pixels) = self.free.try_pop() {
-            self.resized(&mut pixels, |p| p.resize(bytes, 0));
+            self.resize(&mut pixels, bytes);
             self.spare.push(pixels);
         }
     }
@@ -284,14 +323,14 @@ impl FrameProducer {
     }
 
     #[inline]
-    fn resized(&self, pixels: &mut Vec<u8>, change: impl FnOnce(&mut Vec<u8>)) {
-        let before = pixels.capacity() as u64;
-        change(pixels);
-        let after = pixels.capacity() as u64;
-        if after != before {
-            self.pool.bytes.fetch_add(after, Ordering::Relaxed);
-            self.pool.bytes.fetch_sub(before, Ordering::Relaxed);
-        }
+    fn resize(&self, pixels: &mut FrameBuffer, bytes: usize) {
+        self.pool.resized(pixels, |p| p.refill().resize(bytes, 0));
+    }
+
+    #[inline]
+    fn put_by(&mut self, mut pixels: FrameBuffer) {
+        pixels.release();
+        self.spare.push(pixels);
     }
 
     #[inline]
@@ -337,7 +376,7 @@ impl FrameProducer {
     }
 
     #[inline]
-    fn enqueue(&mut self, meta: FrameMeta, layout: PixelLayout, pixels: Vec<u8>) -> Pushed {
+    fn enqueue(&mut self, meta: FrameMeta, layout: PixelLayout, pixels: FrameBuffer) -> Pushed {
         let number = self.captured;
         let queued = Queued {
             meta,
@@ -354,7 +393,7 @@ impl FrameProducer {
         if let Err(queued) = self.ring.try_push(queued) {
             self.notices = queued.notices;
             self.anew = queued.anew;
-            self.spare.push(queued.pixels);
+            self.put_by(queued.pixels);
             return Pushed::RingFull;
         }
         self.captured += 1;
@@ -389,6 +428,15 @@ impl FrameProducer {
         meta: FrameMeta,
         fill: impl FnOnce(&mut Vec<u8>),
     ) -> Result<Pushed, PushError> {
+        self.offer_filled(meta, |pixels| fill(pixels.refill()))
+    }
+
+    #[inline]
+    fn offer_filled(
+        &mut self,
+        meta: FrameMeta,
+        fill: impl FnOnce(&mut FrameBuffer),
+    ) -> Result<Pushed, PushError> {
         let expected = meta.frame_bytes();
         self.check(&meta, expected)?;
         if self.ring.is_full() {
@@ -397,10 +445,10 @@ impl FrameProducer {
         let Some(mut pixels) = self.spare.pop().or_else(|| self.free.try_pop()) else {
             return Ok(Pushed::RingFull);
         };
-        self.resized(&mut pixels, fill);
+        self.pool.resized(&mut pixels, fill);
         let found = pixels.len();
         if found != expected {
-            self.spare.push(pixels);
+            self.put_by(pixels);
             return Err(PushError::Pixels { expected, found });
         }
         self.enter_exam(meta.host.exam, false);
@@ -472,8 +520,17 @@ impl FrameConsumer {
         Some(queued)
     }
 
-    pub fn give_back(&mut self, pixels: Vec<u8>) {
+    pub fn give_back(&mut self, mut pixels: FrameBuffer) {
+        pixels.release();
         let _ = self.free.try_push(pixels);
+    }
+
+    /// The pixels of a frame, to be changed: copied into its buffer if they are lent.
+    pub fn owned<'a>(&self, pixels: &'a mut FrameBuffer) -> &'a mut [u8] {
+        self.pool.resized(pixels, |pixels| {
+            pixels.owned();
+        });
+        pixels.owned()
     }
 
     /// Asks to be unparked by the next push. False when a frame waits already: then nobody will.

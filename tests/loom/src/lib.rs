@@ -27,7 +27,7 @@ mod pool;
 #[path = "../../../runtime/core/src/ring.rs"]
 mod ring;
 
-pub(crate) use echocart_core::{events, frame, source};
+pub(crate) use echocart_core::{buffer, events, frame, source};
 
 use events::Exam;
 use frame::{FrameMeta, HostMeta, PixelFormat, PixelLayout};

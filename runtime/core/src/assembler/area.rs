@@ -90,7 +90,8 @@ impl Assembler {
         if !self.mask_area(meta.width_px, meta.height_px) {
             return Some(Reason::WarmingUp);
         }
-        self.mask.blacken_frame(&mut queued.pixels, layout, &meta);
+        let pixels = self.frames.owned(&mut queued.pixels);
+        self.mask.blacken_frame(pixels, layout, &meta);
         None
     }
 

@@ -23,7 +23,7 @@ impl Assembler {
         {
             return;
         }
-        let pixels = (queued.pixels.as_slice(), queued.layout);
+        let pixels = (&*queued.pixels, queued.layout);
         let (exam, number) = (queued.exam.number, queued.number);
         let recorder = &self.context.recorder;
         recorder.image(exam, number, meta, pixels, &self.mask);

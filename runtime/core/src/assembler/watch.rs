@@ -274,7 +274,10 @@ mod tests {
             ((mixed ^ mixed >> 32).wrapping_mul(0xD6E8_FEB8_6659_FD93) >> 40) as u8
         };
         Queued {
-            pixels: (0..meta.frame_bytes() as u64).map(shade).collect(),
+            pixels: (0..meta.frame_bytes() as u64)
+                .map(shade)
+                .collect::<Vec<u8>>()
+                .into(),
             layout: PixelLayout::packed(&meta),
             meta,
             number: 0,
