@@ -4,6 +4,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use echocart_core::buffer::FrameBuffer;
 use echocart_core::frame::PixelFormat;
 use opencv::core::{CV_8UC1, CV_8UC3, Mat};
 use opencv::prelude::*;
@@ -182,7 +183,7 @@ impl Device for Camera {
         Ok(())
     }
 
-    fn read(&mut self, pixels: &mut Vec<u8>) -> Result<Read, String> {
+    fn read(&mut self, pixels: &mut FrameBuffer) -> Result<Read, String> {
         let Some(capture) = &mut self.capture else {
             return Err("expected an open device, found none".to_owned());
         };
@@ -195,7 +196,7 @@ impl Device for Camera {
             };
         }
         let millis = position_millis(capture);
-        let (size_px, format) = copy(&self.picture, pixels)?;
+        let (size_px, format) = copy(&self.picture, pixels.refill())?;
         Ok(Read::Frame {
             size_px,
             format,

@@ -23,6 +23,7 @@ use std::time::Duration;
 use dicom_core::{DicomValue, PrimitiveValue};
 use dicom_dictionary_std::tags;
 use dicom_object::{FileMetaTable, InMemDicomObject, OpenFileOptions};
+use echocart_core::buffer::FrameBuffer;
 use echocart_core::frame::{FrameMeta, PixelFormat};
 
 use self::codec::Codec;
@@ -109,8 +110,8 @@ impl Source for DicomSource {
         Ok(Some(meta))
     }
 
-    fn poll(&mut self, pixels: &mut Vec<u8>, _: Duration) -> Result<Polled, SourceError> {
-        self.next(pixels).map(Polled::exact)
+    fn poll(&mut self, pixels: &mut FrameBuffer, _: Duration) -> Result<Polled, SourceError> {
+        self.next(pixels.refill()).map(Polled::exact)
     }
 
     fn rewind(&mut self) -> Result<(), SourceError> {

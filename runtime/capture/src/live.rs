@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use echocart_core::buffer::FrameBuffer;
 use echocart_core::clock::now_nanos;
 use echocart_core::frame::PixelFormat;
 
@@ -46,7 +47,7 @@ pub(crate) trait Device: Send + 'static {
     ///
     /// # Errors
     /// Why the device has to be connected anew, on one line.
-    fn read(&mut self, pixels: &mut Vec<u8>) -> Result<Read, String>;
+    fn read(&mut self, pixels: &mut FrameBuffer) -> Result<Read, String>;
 }
 
 /// What a device had.
@@ -84,7 +85,7 @@ impl LiveSource {
         };
         device.connect().map_err(failed)?;
         let queue = Arc::new(Queue::default());
-        let mut pixels = Vec::new();
+        let mut pixels = FrameBuffer::default();
         let first = first_frame(&mut device, &mut pixels, || false).map_err(failed)?;
         let meta = first.meta;
         queue.frame(first, &mut pixels);
@@ -125,7 +126,11 @@ impl Source for LiveSource {
         self.info.clone()
     }
 
-    fn poll(&mut self, pixels: &mut Vec<u8>, patience: Duration) -> Result<Polled, SourceError> {
+    fn poll(
+        &mut self,
+        pixels: &mut FrameBuffer,
+        patience: Duration,
+    ) -> Result<Polled, SourceError> {
         Ok(self.queue.take(pixels, patience))
     }
 
@@ -155,7 +160,7 @@ impl Drop for LiveSource {
 /// Waits for the first frame after connecting.
 fn first_frame(
     device: &mut impl Device,
-    pixels: &mut Vec<u8>,
+    pixels: &mut FrameBuffer,
     stopped: impl Fn() -> bool,
 ) -> Result<Arrival, String> {
     let start_nanos = now_nanos();
@@ -194,7 +199,7 @@ struct Reader<D> {
     device: D,
     queue: Arc<Queue>,
     stop: Arc<AtomicBool>,
-    pixels: Vec<u8>,
+    pixels: FrameBuffer,
 }
 
 impl<D: Device> Reader<D> {

@@ -7,6 +7,7 @@ use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use echocart_core::buffer::FrameBuffer;
 use echocart_core::frame::FrameMeta;
 use flate2::read::ZlibDecoder;
 
@@ -179,8 +180,8 @@ impl Source for MhaSource {
         Ok(Some(meta))
     }
 
-    fn poll(&mut self, pixels: &mut Vec<u8>, _: Duration) -> Result<Polled, SourceError> {
-        self.next(pixels).map(Polled::exact)
+    fn poll(&mut self, pixels: &mut FrameBuffer, _: Duration) -> Result<Polled, SourceError> {
+        self.next(pixels.refill()).map(Polled::exact)
     }
 
     fn rewind(&mut self) -> Result<(), SourceError> {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use echocart_core::buffer::FrameBuffer;
 use echocart_core::frame::{FrameMeta, PixelFormat};
 use echocart_phantom::{Screen, Spec};
 
@@ -82,8 +83,8 @@ impl Source for PhantomSource {
         Ok(Some(meta))
     }
 
-    fn poll(&mut self, pixels: &mut Vec<u8>, _: Duration) -> Result<Polled, SourceError> {
-        self.next(pixels).map(Polled::exact)
+    fn poll(&mut self, pixels: &mut FrameBuffer, _: Duration) -> Result<Polled, SourceError> {
+        self.next(pixels.refill()).map(Polled::exact)
     }
 
     fn rewind(&mut self) -> Result<(), SourceError> {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use echocart_core::buffer::FrameBuffer;
 use echocart_core::frame::{FrameMeta, HostMeta, PixelFormat};
 
 use crate::SourceError;
@@ -33,7 +34,7 @@ pub trait Source: Send {
     /// `pixels` is cleared and resized, its allocation is used again. With [`Stamps::Exact`] the
     /// meta's `capture_nanos` counts from the first frame, which has 0, and rises strictly;
     /// otherwise it is the frame's arrival. Its `pass` is always 0. A live source blocks until
-    /// there is a frame.
+    /// there is a frame; one that is lent is copied.
     ///
     /// # Shapes
     /// - `pixels`: `[height_px, width_px, channels]` u8, rows from top to bottom without padding;
@@ -43,22 +44,28 @@ pub trait Source: Send {
     /// # Errors
     /// Any [`SourceError`] that names the frame; the content of `pixels` is then unspecified.
     fn next(&mut self, pixels: &mut Vec<u8>) -> Result<Option<FrameMeta>, SourceError> {
-        loop {
-            match self.poll(pixels, PATIENCE)? {
-                Polled::Frame(arrival) => return Ok(Some(arrival.meta)),
-                Polled::Ended => return Ok(None),
-                Polled::Silent | Polled::Lost { .. } | Polled::Back { .. } => {}
+        let mut buffer = FrameBuffer::from(std::mem::take(pixels));
+        let next = loop {
+            match self.poll(&mut buffer, PATIENCE) {
+                Ok(Polled::Frame(arrival)) => break Ok(Some(arrival.meta)),
+                Ok(Polled::Ended) => break Ok(None),
+                Ok(Polled::Silent | Polled::Lost { .. } | Polled::Back { .. }) => {}
+                Err(error) => break Err(error),
             }
-        }
+        };
+        *pixels = buffer.into();
+        next
     }
 
     /// Waits at most `patience` for the next frame or a change of the connection.
     ///
-    /// A finite source answers at once; its frames arrive when they were captured.
+    /// A finite source answers at once; its frames arrive when they were captured. A frame may be
+    /// lent by `pixels`: its source has it back when that is filled or dropped.
     ///
     /// # Errors
     /// As [`Source::next`].
-    fn poll(&mut self, pixels: &mut Vec<u8>, patience: Duration) -> Result<Polled, SourceError>;
+    fn poll(&mut self, pixels: &mut FrameBuffer, patience: Duration)
+    -> Result<Polled, SourceError>;
 
     /// Goes back to the first frame; what follows is identical to the first pass.
     ///

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use echocart_core::buffer::FrameBuffer;
 use echocart_core::frame::{FrameMeta, PixelFormat};
 use opencv::core::Mat;
 use opencv::prelude::*;
@@ -162,8 +163,8 @@ impl Source for VideoSource {
         Ok(Some(meta))
     }
 
-    fn poll(&mut self, pixels: &mut Vec<u8>, _: Duration) -> Result<Polled, SourceError> {
-        self.next(pixels).map(Polled::exact)
+    fn poll(&mut self, pixels: &mut FrameBuffer, _: Duration) -> Result<Polled, SourceError> {
+        self.next(pixels.refill()).map(Polled::exact)
     }
 
     fn rewind(&mut self) -> Result<(), SourceError> {

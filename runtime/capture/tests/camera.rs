@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use cines::folder;
 use echocart_capture::{Arrival, DeviceClock, OpenOptions, Polled, SelfTest, Source, open};
+use echocart_core::buffer::FrameBuffer;
 use echocart_core::frame::PixelFormat;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -29,12 +30,12 @@ fn opened(location: &str) -> Box<dyn Source> {
 fn all(source: &mut dyn Source) -> (Vec<(Arrival, Vec<u8>)>, u64) {
     let mut all = Vec::new();
     let mut missed = 0;
-    let mut pixels = Vec::new();
+    let mut pixels = FrameBuffer::default();
     loop {
         match source.poll(&mut pixels, PATIENCE).unwrap() {
             Polled::Frame(arrival) => {
                 missed += arrival.missed;
-                all.push((arrival, pixels.clone()));
+                all.push((arrival, pixels.to_vec()));
             }
             Polled::Ended => return (all, missed),
             other => panic!("expected a frame or the end, found {other:?}"),

@@ -10,6 +10,7 @@ use echocart_capture::{
     Arrival, Delivery, DeviceClock, FaultSource, OpenOptions, Polled, Script, Source, SourceError,
     SourceInfo, Stamps, open,
 };
+use echocart_core::buffer::FrameBuffer;
 use echocart_core::frame::{FrameMeta, HostMeta, PixelFormat};
 use proptest::prelude::*;
 
@@ -27,11 +28,11 @@ fn opened(script: &str) -> Result<Box<dyn Source>, SourceError> {
 /// Everything a source says, with the pictures.
 fn all(source: &mut dyn Source) -> Vec<(Polled, Vec<u8>)> {
     let mut all = Vec::new();
-    let mut pixels = Vec::new();
+    let mut pixels = FrameBuffer::default();
     loop {
         match source.poll(&mut pixels, Duration::ZERO).unwrap() {
             Polled::Ended => return all,
-            other => all.push((other, pixels.clone())),
+            other => all.push((other, pixels.to_vec())),
         }
     }
 }
@@ -224,13 +225,12 @@ impl Source for Ramp {
         }
     }
 
-    fn poll(&mut self, pixels: &mut Vec<u8>, _: Duration) -> Result<Polled, SourceError> {
+    fn poll(&mut self, pixels: &mut FrameBuffer, _: Duration) -> Result<Polled, SourceError> {
         if self.0 == 100 {
             return Ok(Polled::Ended);
         }
         let capture_nanos = i64::from(self.0) * STEP;
-        pixels.clear();
-        pixels.resize(16 * 12, self.0 as u8);
+        *pixels.refill() = vec![self.0 as u8; 16 * 12];
         self.0 += 1;
         Ok(Polled::Frame(Arrival::exact(FrameMeta {
             width_px: 16,

@@ -12,6 +12,7 @@ use std::time::Duration;
 use cines::{frames, opened};
 use echocart_capture::igtl::{ImageReader, Item};
 use echocart_capture::{Arrival, OpenOptions, Polled, Source, open};
+use echocart_core::buffer::FrameBuffer;
 use echocart_core::frame::PixelFormat;
 use igtl_server::{Message, Server, Step, message};
 use proptest::prelude::*;
@@ -43,7 +44,7 @@ fn image(width_px: u32, height_px: u32, format: PixelFormat, stamp_nanos: Option
 }
 
 /// The next frame, passing over silence.
-fn frame(source: &mut dyn Source, pixels: &mut Vec<u8>) -> Arrival {
+fn frame(source: &mut dyn Source, pixels: &mut FrameBuffer) -> Arrival {
     match source.poll(pixels, PATIENCE).unwrap() {
         Polled::Frame(arrival) => arrival,
         other => panic!("expected a frame, found {other:?}"),
@@ -134,11 +135,11 @@ fn frames_come_through_the_client_with_their_stamps() {
         (info.kind, info.width_px, info.frames),
         ("OpenIGTLink", 2, None)
     );
-    let mut pixels = Vec::new();
+    let mut pixels = FrameBuffer::default();
     for index in 0..3 {
         let arrival = frame(&mut *source, &mut pixels);
         assert_eq!(arrival.device_nanos, Some(at(index)));
-        assert_eq!(pixels, [index as u8; 4]);
+        assert_eq!(*pixels, [index as u8; 4]);
     }
 }
 
@@ -157,9 +158,9 @@ fn a_device_can_be_chosen_and_otherwise_the_first_stays() {
         let location = format!("{}{suffix}", server.location);
         let mut source = open(&location, &OpenOptions::default()).unwrap();
         for level in expected {
-            let mut pixels = Vec::new();
+            let mut pixels = FrameBuffer::default();
             frame(&mut *source, &mut pixels);
-            assert_eq!(pixels, [level]);
+            assert_eq!(*pixels, [level]);
         }
     }
 }
@@ -171,9 +172,9 @@ fn a_lost_connection_is_told_and_found_again() {
     let steps = vec![picture(1), half, Step::HangUp, Step::HangUp, picture(2)];
     let server = Server::start(steps);
     let mut source = open(&server.location, &OpenOptions::default()).unwrap();
-    let mut pixels = Vec::new();
+    let mut pixels = FrameBuffer::default();
     frame(&mut *source, &mut pixels);
-    assert_eq!(pixels, [1]);
+    assert_eq!(*pixels, [1]);
     let lost = source.poll(&mut pixels, PATIENCE).unwrap();
     let Polled::Lost { why } = lost else {
         panic!("{lost:?}")
@@ -185,7 +186,7 @@ fn a_lost_connection_is_told_and_found_again() {
         "{back:?}"
     );
     frame(&mut *source, &mut pixels);
-    assert_eq!(pixels, [2]);
+    assert_eq!(*pixels, [2]);
     assert_eq!(server.accepted.load(Ordering::SeqCst), 3);
 }
 
@@ -199,7 +200,7 @@ fn a_damaged_image_is_counted_with_the_next_one() {
     let steps = [&good, &spoiled, &spoiled, &good].map(|m| Step::Send(m.bytes()));
     let server = Server::start(steps.into());
     let mut source = open(&server.location, &OpenOptions::default()).unwrap();
-    let mut pixels = Vec::new();
+    let mut pixels = FrameBuffer::default();
     assert_eq!(frame(&mut *source, &mut pixels).missed, 0);
     assert_eq!(frame(&mut *source, &mut pixels).missed, 2);
 }
@@ -257,12 +258,12 @@ fn a_recorded_sequence_arrives_as_it_was_recorded() {
     let mut received = Vec::new();
     let mut missed = 0;
     while received.len() as u64 + missed < recorded.len() as u64 {
-        let mut pixels = Vec::new();
+        let mut pixels = FrameBuffer::default();
         let arrival = frame(&mut *source, &mut pixels);
         missed += arrival.missed;
         received.push((
             arrival.device_nanos.unwrap() - 1_700_000_000 * SECOND,
-            pixels,
+            pixels.to_vec(),
         ));
     }
     assert!(!received.is_empty());

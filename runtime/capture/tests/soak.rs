@@ -13,6 +13,7 @@ use echocart_capture::{
     Arrival, Delivery, DeviceClock, FaultSource, Polled, Script, Source, SourceError, SourceInfo,
     Stamped, Stamps,
 };
+use echocart_core::buffer::FrameBuffer;
 use echocart_core::clock::Pace;
 use echocart_core::events::{Counters, Event};
 use echocart_core::frame::{FrameMeta, HostMeta, PixelFormat};
@@ -108,9 +109,9 @@ impl Source for Noise {
         Ok(Some(meta))
     }
 
-    fn poll(&mut self, pixels: &mut Vec<u8>, _: Duration) -> Result<Polled, SourceError> {
+    fn poll(&mut self, pixels: &mut FrameBuffer, _: Duration) -> Result<Polled, SourceError> {
         Ok(self
-            .next(pixels)?
+            .next(pixels.refill())?
             .map_or(Polled::Ended, |meta| Polled::Frame(Arrival::exact(meta))))
     }
 
@@ -160,7 +161,7 @@ fn soak(size_px: (u32, u32), seconds: i64) -> (Counters, Seen, Vec<u64>) {
     });
     let inner = Box::new(Noise::new(size_px, seconds));
     let mut source = FaultSource::new(inner, script(seconds));
-    let (mut clock, mut pixels) = (DeviceClock::default(), Vec::new());
+    let (mut clock, mut pixels) = (DeviceClock::default(), FrameBuffer::default());
     let (mut seen, mut resident, mut frames) = (Seen::default(), Vec::new(), 0_i64);
     loop {
         let arrival = match source.poll(&mut pixels, Duration::ZERO).unwrap() {
@@ -192,7 +193,7 @@ fn soak(size_px: (u32, u32), seconds: i64) -> (Counters, Seen, Vec<u64>) {
             capture_nanos,
             ..arrival.meta
         };
-        while producer.offer(meta, |to| to.clone_from(&pixels)).unwrap() == Pushed::RingFull {
+        while producer.push_buffer(meta, &mut pixels, false).unwrap() == Pushed::RingFull {
             std::thread::yield_now();
         }
         if frames % (seconds * 6).max(1) == 0 {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::time::Duration;
 
+use echocart_core::buffer::FrameBuffer;
 use echocart_core::clock::now_nanos;
 
 use super::noise::Noise;
@@ -113,7 +114,11 @@ impl Source for FaultSource {
         }
     }
 
-    fn poll(&mut self, pixels: &mut Vec<u8>, patience: Duration) -> Result<Polled, SourceError> {
+    fn poll(
+        &mut self,
+        pixels: &mut FrameBuffer,
+        patience: Duration,
+    ) -> Result<Polled, SourceError> {
         let start_nanos = now_nanos();
         loop {
             if self.live {
@@ -121,7 +126,7 @@ impl Source for FaultSource {
             }
             if let Some((polled, mut held)) = self.state.ready.pop_front() {
                 if matches!(polled, Polled::Frame(_)) {
-                    std::mem::swap(pixels, &mut held);
+                    std::mem::swap(pixels.refill(), &mut held);
                 }
                 self.state.spare.push(held);
                 return Ok(polled);
@@ -139,7 +144,10 @@ impl Source for FaultSource {
                 None => left,
             };
             match self.inner.poll(pixels, wait)? {
-                Polled::Frame(arrival) => self.state.frame(&self.script.faults, arrival, pixels),
+                Polled::Frame(arrival) => {
+                    self.state
+                        .frame(&self.script.faults, arrival, pixels.owned());
+                }
                 Polled::Ended => self.state.end(),
                 Polled::Silent if wait < left => {}
                 other => return Ok(other),

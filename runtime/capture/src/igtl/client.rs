@@ -4,6 +4,8 @@ use std::io::ErrorKind;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
+use echocart_core::buffer::FrameBuffer;
+
 use super::reader::{ImageReader, Item};
 use crate::error::one_line;
 use crate::live::{Device, Read};
@@ -108,12 +110,14 @@ impl Device for IgtlClient {
         Err(refused)
     }
 
-    fn read(&mut self, pixels: &mut Vec<u8>) -> Result<Read, String> {
+    fn read(&mut self, pixels: &mut FrameBuffer) -> Result<Read, String> {
         let Some(reader) = &mut self.reader else {
             return Err("expected a connection, found none".to_owned());
         };
         let before = reader.bytes_read();
-        let item = reader.read(pixels).map_err(|error| error.to_string())?;
+        let item = reader
+            .read(pixels.refill())
+            .map_err(|error| error.to_string())?;
         let within = reader.is_within_message();
         if reader.bytes_read() > before {
             self.heard = Instant::now();

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use echocart_core::buffer::FrameBuffer;
+
 use crate::{Arrival, Polled};
 
 /// Frames kept for a caller that is late; the oldest goes first.
@@ -12,7 +14,7 @@ const MOST_FRAMES: usize = 4;
 const MOST_NEWS: usize = 32;
 
 enum Item {
-    Frame(Arrival, Vec<u8>),
+    Frame(Arrival, FrameBuffer),
     News(Polled),
 }
 
@@ -21,7 +23,7 @@ struct State {
     items: VecDeque<Item>,
     frames: usize,
     missed: u64,
-    spare: Vec<Vec<u8>>,
+    spare: Vec<FrameBuffer>,
     ended: bool,
 }
 
@@ -36,14 +38,15 @@ pub(crate) struct Queue {
 
 impl Queue {
     /// Takes a frame over and leaves another buffer in `pixels`.
-    pub(crate) fn frame(&self, arrival: Arrival, pixels: &mut Vec<u8>) {
+    pub(crate) fn frame(&self, arrival: Arrival, pixels: &mut FrameBuffer) {
         let mut state = self.lock();
         if state.frames == MOST_FRAMES {
             let oldest = |item: &Item| matches!(item, Item::Frame(..));
             let at = state.items.iter().position(oldest);
-            if let Some(Item::Frame(_, buffer)) = at.and_then(|at| state.items.remove(at)) {
+            if let Some(Item::Frame(_, mut buffer)) = at.and_then(|at| state.items.remove(at)) {
                 state.frames -= 1;
                 state.missed += 1;
+                buffer.release();
                 state.spare.push(buffer);
             }
         }
@@ -74,8 +77,9 @@ impl Queue {
         self.ready.notify_one();
     }
 
-    /// Takes the oldest item, waiting at most `patience`.
-    pub(crate) fn take(&self, pixels: &mut Vec<u8>, patience: Duration) -> Polled {
+    /// Takes the oldest item, waiting at most `patience`; what was lent before is given back first.
+    pub(crate) fn take(&self, pixels: &mut FrameBuffer, patience: Duration) -> Polled {
+        pixels.release();
         let until = Instant::now() + patience;
         let mut state = self.lock();
         loop {
@@ -121,15 +125,14 @@ mod tests {
         let lost = Polled::Lost {
             why: "unplugged".to_owned(),
         };
-        let mut pixels = vec![0];
+        let mut pixels = FrameBuffer::from(vec![0]);
         queue.frame(arrival(0), &mut pixels);
         queue.news(lost.clone());
         for nanos in 1..=5 {
-            pixels.clear();
-            pixels.push(nanos as u8);
+            *pixels.refill() = vec![nanos as u8];
             queue.frame(arrival(nanos), &mut pixels);
         }
-        let mut out = Vec::new();
+        let mut out = FrameBuffer::default();
         assert_eq!(queue.take(&mut out, Duration::ZERO), lost);
         let expected = Arrival {
             missed: 2,
@@ -139,7 +142,7 @@ mod tests {
             queue.take(&mut out, Duration::ZERO),
             Polled::Frame(expected)
         );
-        assert_eq!(out, [2]);
+        assert_eq!(*out, [2]);
         queue.end();
         for nanos in 3..=5 {
             let taken = queue.take(&mut out, Duration::ZERO);
@@ -150,7 +153,7 @@ mod tests {
 
     #[test]
     fn an_empty_queue_is_silent() {
-        let taken = Queue::default().take(&mut Vec::new(), Duration::ZERO);
+        let taken = Queue::default().take(&mut FrameBuffer::default(), Duration::ZERO);
         assert_eq!(taken, Polled::Silent);
     }
 }

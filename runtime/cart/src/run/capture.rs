@@ -5,6 +5,7 @@ use super::stamper::{Stamper, say};
 use crate::exit::{Because, Cause, Failure};
 use crate::serve::{ExamTicket, ImageFeed};
 use echocart_capture::{Arrival, Delivery, Polled, Source, SourceInfo};
+use echocart_core::buffer::FrameBuffer;
 use echocart_core::clock::{self, Pace};
 use echocart_core::dump::DumpWriter;
 use echocart_core::frame::FrameMeta;
@@ -155,7 +156,7 @@ impl CaptureSetup {
             ..traits
         });
         let mut stamper = Stamper::new(&info, self.pace);
-        let mut pixels = Vec::new();
+        let mut pixels = FrameBuffer::default();
         let mut offset = 0;
         let mut memory = Memory::default();
         for pass in 0.. {
@@ -229,10 +230,10 @@ impl CaptureSetup {
         memory: &Memory,
         stamper: &mut Stamper,
         (pass, index): (u32, usize),
-        pixels: &mut Vec<u8>,
+        pixels: &mut FrameBuffer,
     ) -> Result<Next, Failure> {
         if pass > 0 && memory.is_whole() {
-            let frame = memory.frame(index, pixels);
+            let frame = memory.frame(index, pixels.refill());
             return Ok(frame.map_or(Next::Ended, |meta| Next::Frame(Arrival::exact(meta))));
         }
         loop {
@@ -281,22 +282,17 @@ impl CaptureSetup {
     }
 
     /// False when stopped meanwhile.
-    fn hand_over(&mut self, meta: FrameMeta, pixels: &mut Vec<u8>) -> Result<bool, Failure> {
+    fn hand_over(&mut self, meta: FrameMeta, pixels: &mut FrameBuffer) -> Result<bool, Failure> {
         if let Some(dump) = &mut self.dump {
             dump.frame(&meta, pixels).because(Cause::Other)?;
         }
         if let Some(feed) = &self.feed {
             feed.offer(pixels, &meta, self.producer.captured());
         }
-        if self.pace == Pace::Real {
-            let swap = |pooled: &mut Vec<u8>| std::mem::swap(pooled, pixels);
-            self.producer.push(meta, swap).map_err(not_taken)?;
-            return Ok(true);
-        }
+        let live = self.pace == Pace::Real;
         loop {
-            let swap = |pooled: &mut Vec<u8>| std::mem::swap(pooled, pixels);
-            let pushed = self.producer.offer(meta, swap);
-            if pushed.map_err(not_taken)? != Pushed::RingFull {
+            let pushed = self.producer.push_buffer(meta, pixels, live);
+            if pushed.map_err(not_taken)? != Pushed::RingFull || live {
                 return Ok(true);
             }
             if self.stop.load(Ordering::Relaxed) {
