@@ -4,7 +4,8 @@
 //! time it was captured. Pacing of what is not live, looping and queues to other threads belong to
 //! the caller, as does mapping a device's stamps with a [`DeviceClock`]. A [`SelfTest`] measures
 //! what a device really delivers; `fault:SCRIPT|LOCATION` spoils any source on purpose.
-#![forbid(unsafe_code)]
+//!
+//! The only `unsafe` is in `shm/mapping.rs`.
 
 #[cfg(feature = "video")]
 mod camera;

@@ -16,6 +16,7 @@ use dicom_core::VR;
 #[cfg(feature = "video")]
 use dicom_dictionary_std::{tags, uids};
 use echocart_capture::{Arrival, Delivery, OpenOptions, Polled, Source, Stamps, open};
+use echocart_core::buffer::FrameBuffer;
 use echocart_core::clock::now_nanos;
 use echocart_core::frame::FrameMeta;
 use igtl_server::{Message, Server, Step};
@@ -44,10 +45,10 @@ fn by_next(source: &mut dyn Source) -> Vec<(FrameMeta, Vec<u8>)> {
 
 fn by_poll(source: &mut dyn Source) -> Vec<(Arrival, Vec<u8>)> {
     let mut all = Vec::new();
-    let mut pixels = vec![0x5A; 999];
+    let mut pixels = FrameBuffer::from(vec![0x5A; 999]);
     loop {
         match source.poll(&mut pixels, Duration::ZERO).unwrap() {
-            Polled::Frame(arrival) => all.push((arrival, pixels.clone())),
+            Polled::Frame(arrival) => all.push((arrival, pixels.to_vec())),
             Polled::Ended => return all,
             other => panic!("a finite source said {other:?}"),
         }
@@ -122,7 +123,7 @@ fn live(location: &str) {
     assert_eq!(info.frames, None);
     let mut newest_nanos = i64::MIN;
     for _ in 0..3 {
-        let mut pixels = vec![0xA5; 7];
+        let mut pixels = FrameBuffer::from(vec![0xA5; 7]);
         let arrival = match source.poll(&mut pixels, PATIENCE).unwrap() {
             Polled::Frame(arrival) => arrival,
             other => panic!("expected a frame, found {other:?}"),
@@ -211,13 +212,18 @@ fn an_openigtlink_client_conforms_and_leaves_when_dropped() {
 }
 
 #[test]
-fn frames_in_shared_memory_conform() {
+fn frames_in_shared_memory_conform_copied_and_in_place() {
+    shared_memory(1);
+    shared_memory(2);
+}
+
+fn shared_memory(version: u32) {
     let folder = folder();
     let path = folder.path().join("frames.sock");
     let listener = shm_writer::Listener::bind(&path);
     let writer = std::thread::spawn(move || {
         let seals = rustix::fs::SealFlags::SHRINK;
-        let mut writer = listener.accept(shm_writer::memory(256, seals), 4, 64);
+        let mut writer = listener.accept(shm_writer::memory(256, seals), version, 4, 64);
         for level in 1..100 {
             let pixels = [level; 12];
             writer.frame(shm_writer::Picture {

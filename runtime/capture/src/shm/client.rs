@@ -6,16 +6,21 @@ use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use echocart_core::buffer::FrameBuffer;
+use echocart_core::frame::FrameMeta;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::SealFlags;
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketAddrUnix,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketAddrUnix,
     SocketFlags, SocketType,
 };
 
+use super::mapping::Mapping;
 use super::message::{FRAME_BYTES, HELLO_BYTES, Hello, Packet};
+use super::slots::{Slots, give_back};
 use crate::error::one_line;
 use crate::live::{Device, Read};
 use crate::{OpenOptions, SourceError};
@@ -29,9 +34,11 @@ const LOOK_NANOS: i64 = 100_000_000;
 const HELLO_NANOS: i64 = 2_000_000_000;
 
 struct Connection {
-    socket: OwnedFd,
+    socket: Arc<OwnedFd>,
     memory: File,
     hello: Hello,
+    /// Of a writer whose frames are read in place.
+    slots: Option<Arc<Slots>>,
 }
 
 /// The scanner software's socket, and the memory behind it.
@@ -72,7 +79,12 @@ impl Device for ShmClient {
     }
 
     fn timing(&self) -> String {
-        "time stamps of the writer".to_owned()
+        let connection = self.connection.as_ref();
+        let read = match connection.and_then(|c| c.slots.as_ref()) {
+            Some(_) => "read in place",
+            None => "copied, as the writer's protocol is version 1",
+        };
+        format!("time stamps of the writer, frames {read}")
     }
 
     fn nominal_period_nanos(&self) -> i64 {
@@ -95,19 +107,29 @@ impl Device for ShmClient {
             return Err("expected a first packet, found none within 2 s".to_owned());
         }
         let (hello, memory) = hello(&socket)?;
+        let socket = Arc::new(socket);
+        let slots = match hello.version {
+            1 => None,
+            _ => {
+                let mapping = Mapping::new(&memory, &hello).map_err(|e| e.to_string())?;
+                Some(Slots::new(mapping, socket.clone(), &hello))
+            }
+        };
         self.connection = Some(Connection {
             socket,
             memory,
             hello,
+            slots,
         });
         Ok(())
     }
 
-    fn read(&mut self, pixels: &mut Vec<u8>) -> Result<Read, String> {
+    fn read(&mut self, pixels: &mut FrameBuffer) -> Result<Read, String> {
         let Some(Connection {
             socket,
             memory,
             hello,
+            slots,
         }) = &self.connection
         else {
             return Err("expected a connection, found none".to_owned());
@@ -133,24 +155,20 @@ impl Device for ShmClient {
                     device_nanos,
                 } => (slot, meta, stride_bytes, device_nanos),
             };
-        let rows = meta.format.rows(meta.height_px as usize);
-        let row_bytes = meta.row_bytes();
-        // Every byte is read over.
-        pixels.resize(stride_bytes * (rows - 1) + row_bytes, 0);
-        memory
-            .read_exact_at(pixels, u64::from(slot) * hello.slot_bytes)
-            .map_err(|error| format!("cannot read the memory: {error}"))?;
-        let mut free = [0; 8];
-        free[..4].copy_from_slice(&2_u32.to_le_bytes());
-        free[4..].copy_from_slice(&slot.to_le_bytes());
-        // A writer that does not listen runs out of slots; its own loss.
-        let _ = rustix::net::send(socket, &free, SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
-        if stride_bytes > row_bytes {
-            for y in 1..rows {
-                let from = y * stride_bytes;
-                pixels.copy_within(from..from + row_bytes, y * row_bytes);
+        let mut loan = None;
+        if let Some(slots) = slots {
+            slots.announced(slot).map_err(|e| e.to_string())?;
+            if stride_bytes == meta.row_bytes() {
+                loan = slots.lend(slot, meta.frame_bytes());
             }
-            pixels.truncate(rows * row_bytes);
+        }
+        if let Some(loan) = loan {
+            pixels.lend(loan);
+        } else {
+            let from = u64::from(slot) * hello.slot_bytes;
+            let copied = copy(memory, from, &meta, stride_bytes, pixels.refill());
+            give_back(socket, slot);
+            copied.map_err(|error| format!("cannot read the memory: {error}"))?;
         }
         Ok(Read::Frame {
             size_px: (meta.width_px, meta.height_px),
@@ -158,6 +176,29 @@ impl Device for ShmClient {
             device_nanos,
         })
     }
+}
+
+/// Copies a frame that lies at `from`, without what pads its rows.
+fn copy(
+    memory: &File,
+    from: u64,
+    meta: &FrameMeta,
+    stride_bytes: usize,
+    pixels: &mut Vec<u8>,
+) -> std::io::Result<()> {
+    let rows = meta.format.rows(meta.height_px as usize);
+    let row_bytes = meta.row_bytes();
+    // Every byte is read over.
+    pixels.resize(stride_bytes * (rows - 1) + row_bytes, 0);
+    memory.read_exact_at(pixels, from)?;
+    if stride_bytes > row_bytes {
+        for y in 1..rows {
+            let from = y * stride_bytes;
+            pixels.copy_within(from..from + row_bytes, y * row_bytes);
+        }
+        pixels.truncate(rows * row_bytes);
+    }
+    Ok(())
 }
 
 /// The first packet and the memory that comes with it.

@@ -9,8 +9,10 @@ pub(super) const HELLO_BYTES: usize = 24;
 pub(super) const FRAME_BYTES: usize = 32;
 
 const MAGIC: &[u8] = b"ECHOSHM\0";
-const VERSION: u32 = 1;
+const VERSIONS: std::ops::RangeInclusive<u32> = 1..=2;
 const MOST_SLOTS: u32 = 64;
+/// Slots that are never lent: one that is written and one on its way.
+pub(super) const FREE_SLOTS: u32 = 2;
 const MOST_SLOT_BYTES: u64 = 1 << 30;
 
 /// Why a packet is not taken.
@@ -22,7 +24,7 @@ pub struct ShmError {
     found: String,
 }
 
-fn wrong<T>(
+pub(super) fn wrong<T>(
     what: &'static str,
     expected: impl ToString,
     found: impl ToString,
@@ -37,6 +39,8 @@ fn wrong<T>(
 /// The first packet: what the memory is like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hello {
+    /// Version of the protocol: 1, frames are copied; 2, they are read in place.
+    pub version: u32,
     /// Number of slots.
     pub slots: u32,
     /// Bytes of each.
@@ -56,18 +60,23 @@ impl Hello {
             return wrong("first packet", "ECHOSHM", format!("{:02x?}", &packet[..8]));
         }
         let (version, slots) = (word(packet, 8), word(packet, 12));
-        if version != VERSION {
-            return wrong("version", VERSION, version);
+        if !VERSIONS.contains(&version) {
+            return wrong("version", "1 or 2", version);
         }
-        if !(1..=MOST_SLOTS).contains(&slots) {
-            return wrong("slots", format!("1 to {MOST_SLOTS}"), slots);
+        let least = if version == 1 { 1 } else { FREE_SLOTS + 1 };
+        if !(least..=MOST_SLOTS).contains(&slots) {
+            return wrong("slots", format!("{least} to {MOST_SLOTS}"), slots);
         }
         let slot_bytes = u64::from(word(packet, 16)) | u64::from(word(packet, 20)) << 32;
         if !(1..=MOST_SLOT_BYTES).contains(&slot_bytes) {
             let most = format!("1 to {MOST_SLOT_BYTES}");
             return wrong("bytes of a slot", most, slot_bytes);
         }
-        Ok(Self { slots, slot_bytes })
+        Ok(Self {
+            version,
+            slots,
+            slot_bytes,
+        })
     }
 
     /// Bytes of all slots.

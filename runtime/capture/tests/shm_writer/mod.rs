@@ -32,11 +32,12 @@ impl Listener {
         Self(socket)
     }
 
-    /// Takes a reader and hands it `memory`, said to be `slots` times `slot_bytes`.
-    pub fn accept(&self, memory: File, slots: u32, slot_bytes: u64) -> Writer {
+    /// Takes a reader and hands it `memory`, said to be `slots` times `slot_bytes`, in a version
+    /// of the protocol.
+    pub fn accept(&self, memory: File, version: u32, slots: u32, slot_bytes: u64) -> Writer {
         let socket = rustix::net::accept(&self.0).unwrap();
         let mut hello = b"ECHOSHM\0".to_vec();
-        hello.extend(1_u32.to_le_bytes());
+        hello.extend(version.to_le_bytes());
         hello.extend(slots.to_le_bytes());
         hello.extend(slot_bytes.to_le_bytes());
         let fds = [memory.as_fd()];
@@ -50,6 +51,7 @@ impl Listener {
             memory,
             slot_bytes,
             free: (0..slots).collect(),
+            dropped: 0,
         }
     }
 }
@@ -80,16 +82,17 @@ pub struct Writer {
     memory: File,
     slot_bytes: u64,
     free: Vec<u32>,
+    dropped: u64,
 }
 
 impl Writer {
     /// Hands a frame over; false when no slot is free and the frame is dropped.
     pub fn frame(&mut self, picture: Picture<'_>) -> bool {
         let Some(slot) = self.slot() else {
+            self.dropped += 1;
             return false;
         };
-        let at = u64::from(slot) * self.slot_bytes;
-        self.memory.write_all_at(picture.pixels, at).unwrap();
+        self.scribble(slot, picture.pixels);
         self.packet(1, slot, picture);
         true
     }
@@ -98,6 +101,32 @@ impl Writer {
     pub fn slot(&mut self) -> Option<u32> {
         self.take_back();
         self.free.pop()
+    }
+
+    /// Slots that may be written.
+    pub fn free_slots(&mut self) -> usize {
+        self.take_back();
+        self.free.len()
+    }
+
+    /// Frames for which no slot was free.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// True once the reader has closed its end: every slot is then free.
+    pub fn is_closed(&mut self) -> bool {
+        self.take_back();
+        let mut packet = [0; 8];
+        let flags = RecvFlags::DONTWAIT | RecvFlags::PEEK;
+        let read = rustix::net::recv(&self.socket, &mut packet[..], flags);
+        !matches!(read, Ok((_, 8)) | Err(rustix::io::Errno::AGAIN))
+    }
+
+    /// Writes a slot, whoever has it.
+    pub fn scribble(&self, slot: u32, pixels: &[u8]) {
+        let at = u64::from(slot) * self.slot_bytes;
+        self.memory.write_all_at(pixels, at).unwrap();
     }
 
     pub fn packet(&self, kind: u32, slot: u32, picture: Picture<'_>) {
