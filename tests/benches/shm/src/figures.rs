@@ -15,7 +15,9 @@ pub enum Kind {
     MappedWriter,
     /// The same; the reader maps it too and reads in place.
     Mapped,
-    /// echocart's own source, with its thread and queue.
+    /// echocart's own source, with its thread and queue, and a writer of version 1, as in `Calls`.
+    SourceCopied,
+    /// The same with a writer of version 2 that maps: frames are read in place.
     Source,
     /// iceoryx2; the reader copies.
     IoxCopied,
@@ -24,12 +26,13 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Calls,
         Self::MappedWriter,
         Self::IoxCopied,
         Self::Mapped,
         Self::Iox,
+        Self::SourceCopied,
         Self::Source,
     ];
 
@@ -38,6 +41,7 @@ impl Kind {
             Self::Calls => "memfd",
             Self::MappedWriter => "memfd-mapped-writer",
             Self::Mapped => "memfd-mapped",
+            Self::SourceCopied => "source-copied",
             Self::Source => "source",
             Self::IoxCopied => "iceoryx2-copied",
             Self::Iox => "iceoryx2",
@@ -46,8 +50,8 @@ impl Kind {
 
     fn copies(self) -> u32 {
         match self {
-            Self::Calls | Self::MappedWriter | Self::IoxCopied | Self::Source => 2,
-            Self::Mapped | Self::Iox => 1,
+            Self::Calls | Self::MappedWriter | Self::IoxCopied | Self::SourceCopied => 2,
+            Self::Mapped | Self::Iox | Self::Source => 1,
         }
     }
 }

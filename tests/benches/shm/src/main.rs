@@ -38,8 +38,10 @@ fn main() -> Outcome<()> {
 
 fn writer(kind: Kind, place: &str, frames: u64) -> Outcome<()> {
     match kind {
-        Kind::Calls | Kind::Source => memfd::write(place, frames, memfd::Way::Calls),
-        Kind::MappedWriter | Kind::Mapped => memfd::write(place, frames, memfd::Way::Mapped),
+        Kind::Calls | Kind::SourceCopied => memfd::write(place, frames, memfd::Way::Calls),
+        Kind::MappedWriter | Kind::Mapped | Kind::Source => {
+            memfd::write(place, frames, memfd::Way::Mapped)
+        }
         Kind::IoxCopied | Kind::Iox => iox::write(place, frames),
     }
 }
@@ -48,7 +50,7 @@ fn reader(kind: Kind, place: &str) -> Outcome<()> {
     match kind {
         Kind::Calls | Kind::MappedWriter => memfd::read(place, memfd::Way::Calls),
         Kind::Mapped => memfd::read(place, memfd::Way::Mapped),
-        Kind::Source => memfd::source(place),
+        Kind::SourceCopied | Kind::Source => memfd::source(place),
         Kind::IoxCopied => iox::read(place, iox::Way::Copied),
         Kind::Iox => iox::read(place, iox::Way::InPlace),
     }

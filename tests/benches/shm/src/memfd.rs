@@ -5,6 +5,7 @@ use crate::shm_writer::{Listener, Picture, memory};
 use crate::{FRAME_BYTES, HEIGHT_PX, Outcome, WIDTH_PX};
 use echocart_capture::shm::{Hello, Packet};
 use echocart_capture::{OpenOptions, Polled};
+use echocart_core::buffer::FrameBuffer;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::SealFlags;
 use rustix::mm::{MapFlags, ProtFlags, mmap};
@@ -45,7 +46,11 @@ pub fn write(place: &str, frames: u64, way: Way) -> Outcome<()> {
             unsafe { std::slice::from_raw_parts_mut(start, bytes) }
         }
     };
-    let mut writer = listener.accept(memory, SLOTS, slot_bytes);
+    let version = match way {
+        Way::Calls => 1,
+        Way::Mapped => 2,
+    };
+    let mut writer = listener.accept(memory, version, SLOTS, slot_bytes);
     paced(frames, |pixels| {
         let picture = Picture {
             width_px: WIDTH_PX,
@@ -132,7 +137,7 @@ pub fn source(place: &str) -> Outcome<()> {
     let location = format!("shm:{place}");
     let mut source = echocart_capture::open(&location, &OpenOptions::default())?;
     let mut seen = Seen::default();
-    let mut pixels = Vec::new();
+    let mut pixels = FrameBuffer::default();
     loop {
         match source.poll(&mut pixels, Duration::from_secs(1))? {
             Polled::Frame(_) => seen.frame(&pixels),
