@@ -7,11 +7,11 @@ use echocart_capture::{Arrival, OpenOptions, Polled, Source, open};
 use echocart_core::buffer::FrameBuffer;
 use echocart_core::frame::PixelFormat;
 use rustix::fs::{MemfdFlags, SealFlags};
-use shm_writer::{Listener, Picture, Writer, memory};
+use shm_writer::{Listener, Picture, Writer, memory, wait_until};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
 
 const SLOT: u64 = 4096;
@@ -79,15 +79,6 @@ fn lost(source: &mut dyn Source, pixels: &mut FrameBuffer) -> String {
             Polled::Frame(_) | Polled::Silent => {}
             other => panic!("expected a loss, found {other:?}"),
         }
-    }
-}
-
-#[track_caller]
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let until = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < until, "never {what}");
-        std::thread::sleep(Duration::from_millis(1));
     }
 }
 

@@ -13,7 +13,7 @@ use echocart_core::clock::Pace;
 use echocart_core::events::Counters;
 use echocart_core::frame::{ExamToken, FrameMeta};
 use rustix::fs::SealFlags;
-use shm_writer::{Listener, Picture, Writer, memory};
+use shm_writer::{Listener, Picture, Writer, memory, wait_until};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -104,9 +104,7 @@ fn played(mut source: Box<dyn Source>) -> (Counters, u64) {
 }
 
 fn all_slots_come_back(writer: &mut Writer) {
-    while writer.free_slots() < SLOTS as usize {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    wait_until("all back", || writer.free_slots() == SLOTS as usize);
 }
 
 #[test]

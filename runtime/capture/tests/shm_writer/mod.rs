@@ -14,6 +14,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// A socket that waits for a reader.
 pub struct Listener(OwnedFd);
@@ -63,6 +64,16 @@ pub fn memory(bytes: u64, seals: SealFlags) -> File {
     file.set_len(bytes).unwrap();
     rustix::fs::fcntl_add_seals(&file, seals).unwrap();
     file
+}
+
+/// Waits for something that another thread does.
+#[track_caller]
+pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let until = Instant::now() + Duration::from_secs(20);
+    while !is_so() {
+        assert!(Instant::now() < until, "never {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// A frame that is about to be written.
