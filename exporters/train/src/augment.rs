@@ -2,7 +2,8 @@
 
 use echocart_phantom::Random;
 
-use crate::cache::SIDE_PX;
+use crate::cache::{CELL_PX, CELLS, SIDE_PX};
+use crate::net::vit::PATCH_PX;
 
 /// Mean of the pixels, 0 to 1; the package's recipe has the same.
 pub const MEAN: f32 = 0.1;
@@ -81,6 +82,41 @@ pub fn cut(pixels: &[u8], crop: Crop, side_px: usize) -> Vec<f32> {
     out
 }
 
+/// Kinds of place in a chamber map: none, and the five chambers.
+pub const KINDS: usize = 6;
+
+/// Which share of every patch of a part of a frame shows which chamber.
+///
+/// # Shapes
+/// - `chambers`: `[maps, 32, 32]`; the result `[maps * patches, 6]`.
+pub fn shares(chambers: &[u8], crop: Crop, side_px: usize) -> Vec<f32> {
+    let across = side_px / PATCH_PX;
+    let cells = |from: f32, size: f32| -> Vec<usize> {
+        (0..across * PATCH_PX / CELL_PX)
+            .map(|at| from + ((at * CELL_PX) as f32 + 0.5 * CELL_PX as f32) * size / side_px as f32)
+            .map(|at| (at as usize / CELL_PX).min(CELLS - 1))
+            .collect()
+    };
+    let (columns, rows) = (cells(crop.left, crop.width), cells(crop.top, crop.height));
+    let per_patch = PATCH_PX / CELL_PX;
+    let mut out = Vec::with_capacity(chambers.len() / (CELLS * CELLS) * across * across * KINDS);
+    for map in chambers.chunks_exact(CELLS * CELLS) {
+        for rows in rows.chunks_exact(per_patch) {
+            for columns in columns.chunks_exact(per_patch) {
+                let mut share = [0.0; KINDS];
+                for row in rows {
+                    for column in columns {
+                        let kind = usize::from(map[row * CELLS + column]).min(KINDS - 1);
+                        share[kind] += 1.0 / (per_patch * per_patch) as f32;
+                    }
+                }
+                out.extend(share);
+            }
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,6 +140,24 @@ mod tests {
             assert!(crop.left >= 0.0 && crop.left + crop.width <= SIDE_PX as f32 + 1e-3);
             assert!(crop.top >= 0.0 && crop.top + crop.height <= SIDE_PX as f32 + 1e-3);
             assert!(crop.width * crop.height > 0.45 * (SIDE_PX * SIDE_PX) as f32);
+        }
+    }
+
+    #[test]
+    fn a_patch_is_told_what_its_part_of_the_map_shows() {
+        let mut chambers = vec![0; CELLS * CELLS];
+        for row in 0..CELLS {
+            chambers[row * CELLS + CELLS / 2..(row + 1) * CELLS].fill(3);
+        }
+        let shares = shares(&chambers, Crop::centre(112), 112);
+        assert_eq!(shares.len(), 49 * KINDS);
+        for (patch, share) in shares.chunks_exact(KINDS).enumerate() {
+            let right = match patch % 7 {
+                0..3 => 0.0,
+                3 => 0.5,
+                _ => 1.0,
+            };
+            assert_eq!(share, [1.0 - right, 0.0, 0.0, right, 0.0, 0.0]);
         }
     }
 }

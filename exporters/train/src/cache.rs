@@ -1,4 +1,4 @@
-//! The cache of rendered clips: per split one file of pixels and one of labels.
+//! The cache of rendered clips: per split one file of pixels, one of chamber maps and one of labels.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use crate::render::Drawn;
 use crate::{TrainError, parallel, progress, render};
 
 /// Frames of a clip.
@@ -16,6 +17,14 @@ pub const FRAMES: usize = 16;
 pub const SIDE_PX: usize = 128;
 /// Bytes of a clip.
 pub const CLIP_BYTES: usize = FRAMES * SIDE_PX * SIDE_PX;
+/// Side of a cell of a chamber map.
+pub const CELL_PX: usize = 4;
+/// Cells along a side.
+pub const CELLS: usize = SIDE_PX / CELL_PX;
+/// Chamber maps of a clip, one for every two frames.
+pub const MAPS: usize = FRAMES / 2;
+/// Bytes of a clip's chamber maps.
+pub const MAPS_BYTES: usize = MAPS * CELLS * CELLS;
 
 /// Clips that are rendered before they are written.
 const BATCH: usize = 16;
@@ -77,6 +86,7 @@ pub struct Clips {
     /// Labels in order.
     pub labels: Vec<Label>,
     pixels: Vec<u8>,
+    chambers: Vec<u8>,
 }
 
 impl Clips {
@@ -97,19 +107,33 @@ impl Clips {
         self.pixels.get(range).unwrap_or_default()
     }
 
+    /// # Shapes
+    /// - the result: `[8, 32, 32]` u8, the chamber's number in a mask or 0, empty for an index too high.
+    pub fn chambers(&self, index: usize) -> &[u8] {
+        let range = index * MAPS_BYTES..(index + 1) * MAPS_BYTES;
+        self.chambers.get(range).unwrap_or_default()
+    }
+
     /// Reads the first `most` clips of a split.
     ///
     /// # Errors
     /// [`TrainError::File`], [`TrainError::Content`] for labels that are none or without pixels.
     pub fn open(folder: &Path, split: Split, most: usize) -> Result<Self, TrainError> {
-        let (pixels_path, labels_path) = paths(folder, split);
-        let mut labels = read_labels(&labels_path)?;
+        let [pixels, chambers, labels] = paths(folder, split);
+        let mut labels = read_labels(&labels)?;
         labels.truncate(most);
-        let mut pixels = vec![0; labels.len() * CLIP_BYTES];
-        let mut file = File::open(&pixels_path).map_err(TrainError::file(&pixels_path))?;
-        file.read_exact(&mut pixels)
-            .map_err(TrainError::file(&pixels_path))?;
-        Ok(Self { labels, pixels })
+        let start = |path: &Path, bytes: usize| {
+            let mut start = vec![0; labels.len() * bytes];
+            File::open(path)
+                .and_then(|mut file| file.read_exact(&mut start))
+                .map_err(TrainError::file(path))?;
+            Ok::<_, TrainError>(start)
+        };
+        Ok(Self {
+            pixels: start(&pixels, CLIP_BYTES)?,
+            chambers: start(&chambers, MAPS_BYTES)?,
+            labels,
+        })
     }
 }
 
@@ -127,7 +151,7 @@ impl Shelf {
     /// # Errors
     /// [`TrainError::File`], [`TrainError::Content`].
     pub fn open(folder: &Path, split: Split) -> Result<Self, TrainError> {
-        let (pixels, labels) = paths(folder, split);
+        let [pixels, _, labels] = paths(folder, split);
         Ok(Self {
             split,
             labels: match labels.exists() && pixels.exists() {
@@ -144,7 +168,8 @@ impl Shelf {
     /// [`TrainError::File`], [`TrainError::Phantom`].
     pub fn clip(&self, index: usize) -> Result<(Label, Vec<u8>), TrainError> {
         let Some(label) = self.labels.get(index) else {
-            return render::clip(self.split, index as u64);
+            let drawn = render::draw(self.split.first_seed(), index as u64)?;
+            return Ok((drawn.label, drawn.pixels));
         };
         let mut pixels = vec![0; CLIP_BYTES];
         let mut read = |file: &mut File| {
@@ -169,27 +194,20 @@ pub fn fill(
     stop: &AtomicBool,
 ) -> Result<bool, TrainError> {
     fs::create_dir_all(folder).map_err(TrainError::file(folder))?;
-    let (pixels_path, labels_path) = paths(folder, split);
+    let [pixels_path, chambers_path, labels_path] = paths(folder, split);
     let labels = match labels_path.exists() {
         true => read_labels(&labels_path)?,
         false => Vec::new(),
     };
-    let mut pixels_file = open_at(&pixels_path)?;
-    let bytes = pixels_file
-        .metadata()
-        .map_err(TrainError::file(&pixels_path))?
-        .len();
-    let first = labels.len().min(bytes as usize / CLIP_BYTES);
+    let mut pixels = Rows::open(pixels_path, CLIP_BYTES)?;
+    let mut chambers = Rows::open(chambers_path, MAPS_BYTES)?;
+    let first = labels.len().min(pixels.count()?).min(chambers.count()?);
+    pixels.cut(first)?;
+    chambers.cut(first)?;
     let mut text: String = labels.iter().take(first).map(line).collect();
-    pixels_file
-        .set_len((first * CLIP_BYTES) as u64)
-        .and_then(|()| pixels_file.seek(SeekFrom::End(0)).map(|_| ()))
-        .map_err(TrainError::file(&pixels_path))?;
-    let mut labels_file = open_at(&labels_path)?;
-    labels_file
-        .set_len(0)
-        .and_then(|()| labels_file.write_all(text.as_bytes()))
-        .map_err(TrainError::file(&labels_path))?;
+    let mut labels = Rows::open(labels_path, 1)?;
+    labels.cut(0)?;
+    labels.add(text.as_bytes())?;
     let started = Instant::now();
     for from in (first..count).step_by(BATCH) {
         if stop.load(Ordering::Relaxed) {
@@ -197,46 +215,66 @@ pub fn fill(
         }
         let clips = batch(split, from..(from + BATCH).min(count), threads)?;
         text.clear();
-        for (label, pixels) in &clips {
-            pixels_file
-                .write_all(pixels)
-                .map_err(TrainError::file(&pixels_path))?;
-            text.push_str(&line(label));
+        for clip in &clips {
+            pixels.add(&clip.pixels)?;
+            chambers.add(&clip.chambers)?;
+            text.push_str(&line(&clip.label));
         }
-        labels_file
-            .write_all(text.as_bytes())
-            .map_err(TrainError::file(&labels_path))?;
+        labels.add(text.as_bytes())?;
         let done = from + clips.len();
         progress::line("render", split.name(), (first, done, count), started);
     }
     Ok(true)
 }
 
+/// A file of rows of equal length.
+struct Rows {
+    file: File,
+    path: PathBuf,
+    bytes: usize,
+}
+
+impl Rows {
+    fn open(path: PathBuf, bytes: usize) -> Result<Self, TrainError> {
+        let mut options = OpenOptions::new();
+        let options = options.create(true).truncate(false).read(true).write(true);
+        let file = options.open(&path).map_err(TrainError::file(&path))?;
+        Ok(Self { file, path, bytes })
+    }
+
+    fn count(&self) -> Result<usize, TrainError> {
+        let file = self.file.metadata().map_err(TrainError::file(&self.path))?;
+        Ok(file.len() as usize / self.bytes)
+    }
+
+    /// Leaves the first `rows`; the next is added after them.
+    fn cut(&mut self, rows: usize) -> Result<(), TrainError> {
+        self.file
+            .set_len((rows * self.bytes) as u64)
+            .and_then(|()| self.file.seek(SeekFrom::End(0)).map(|_| ()))
+            .map_err(TrainError::file(&self.path))
+    }
+
+    fn add(&mut self, row: &[u8]) -> Result<(), TrainError> {
+        self.file
+            .write_all(row)
+            .map_err(TrainError::file(&self.path))
+    }
+}
+
 fn batch(
     split: Split,
     range: std::ops::Range<usize>,
     threads: usize,
-) -> Result<Vec<(Label, Vec<u8>)>, TrainError> {
-    let made = parallel::map(range, threads, |&index| render::clip(split, index as u64));
+) -> Result<Vec<Drawn>, TrainError> {
+    let seed = split.first_seed();
+    let made = parallel::map(range, threads, |&index| render::draw(seed, index as u64));
     made.into_iter().collect()
 }
 
-fn paths(folder: &Path, split: Split) -> (PathBuf, PathBuf) {
-    let name = split.name();
-    (
-        folder.join(format!("{name}.clips")),
-        folder.join(format!("{name}.jsonl")),
-    )
-}
-
-fn open_at(path: &Path) -> Result<File, TrainError> {
-    OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .open(path)
-        .map_err(TrainError::file(path))
+/// Pixels, chamber maps and labels.
+fn paths(folder: &Path, split: Split) -> [PathBuf; 3] {
+    ["clips", "chambers", "jsonl"].map(|kind| folder.join(format!("{}.{kind}", split.name())))
 }
 
 fn line(label: &Label) -> String {

@@ -32,7 +32,7 @@ enum Command {
     Render(RenderArgs),
     /// Trains the encoder on the cache; goes on where an earlier run ended.
     Pretrain(PretrainArgs),
-    /// Trains the same encoder on labels, from scratch or --from another training; writes the same files.
+    /// Trains the same encoder on labels (and chamber maps), from scratch or --from another training; writes the same files.
     Supervised(PretrainArgs),
     /// Fits the probes on frozen features and says what they reach on new hearts.
     Probe(ProbeArgs),
@@ -123,9 +123,12 @@ struct PretrainArgs {
     /// Token width, blocks and attention heads of the predictor.
     #[arg(long, value_delimiter = ',', num_args = 3, default_values_t = [64, 2, 2])]
     predictor: Vec<usize>,
-    /// Steps of pretraining, the first ones, on half of a clip's time.
+    /// Steps, the first ones, on half of a clip's time.
     #[arg(long, default_value_t = 0)]
     short_steps: usize,
+    /// Weight of the chambers' places in a supervised training, beside view and ejection fraction.
+    #[arg(long, default_value_t = 0.0)]
+    chambers: f32,
     /// Keeps the student as the encoder instead of the teacher.
     #[arg(long)]
     keep_student: bool,
@@ -168,6 +171,7 @@ impl PretrainArgs {
             least_area: self.least_area,
             disturbed: self.disturbed,
             short_steps: self.short_steps,
+            chambers: self.chambers,
             keep_student: self.keep_student,
             seed: self.seed,
         }

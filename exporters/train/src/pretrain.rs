@@ -11,7 +11,7 @@ use echocart_phantom::Random;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::augment::{Crop, cut};
+use crate::augment::{Crop, cut, shares};
 use crate::cache::Clips;
 use crate::collapse::{Spread, spread};
 use crate::equal::{Covariance, moments};
@@ -72,8 +72,11 @@ pub struct Settings {
     pub least_area: f32,
     /// Share of the clips that a disturbance of the image is drawn for.
     pub disturbed: f32,
-    /// Steps of pretraining, the first ones, on half of a clip's time.
+    /// Steps, the first ones, on half of a clip's time.
     pub short_steps: usize,
+    /// Weight of the chambers' places in a supervised training beside view and ejection fraction; 0 leaves them out.
+    #[serde(default)]
+    pub chambers: f32,
     /// Whether the student is kept as the encoder instead of the teacher.
     pub keep_student: bool,
     /// Seed of weights, order, cuts and masks.
@@ -190,6 +193,10 @@ fn check(settings: &Settings, clips: &Clips) -> Result<(), TrainError> {
         let found = settings.equal_from;
         return Err(TrainError::setting("equal-from", "0 or more", found));
     }
+    if !settings.chambers.is_finite() || settings.chambers < 0.0 {
+        let found = settings.chambers;
+        return Err(TrainError::setting("chambers", "0 or more", found));
+    }
     if !(0.0..=1.0).contains(&settings.disturbed) {
         let found = settings.disturbed;
         return Err(TrainError::setting("disturbed", "0 to 1", found));
@@ -254,7 +261,11 @@ impl<'a> Run<'a> {
                 Network::Jepa(Box::new(jepa))
             }
             Objective::Supervised => {
-                let supervised = Supervised::new(settings.encoder, settings.probe_heads);
+                let supervised = Supervised::new(
+                    settings.encoder,
+                    settings.probe_heads,
+                    f64::from(settings.chambers),
+                );
                 Network::Supervised(Box::new(supervised))
             }
         };
@@ -416,15 +427,15 @@ impl<'a> Run<'a> {
             patches(&cut(pixels, crop, size.side_px), size.side_px)
         };
         let patches: Vec<Vec<f32>> = parallel::map(&picked, threads, |one| tubelets(one));
+        let [depth, ..] = size.grid();
+        let tubelets = match self.step < self.settings.short_steps {
+            true => depth / 2,
+            false => depth,
+        };
         match &self.network {
             Network::Jepa(jepa) => {
                 let masks = masks(size.grid(), picked.len(), random);
                 let pairs = patches.into_iter().zip(masks);
-                let [depth, ..] = size.grid();
-                let tubelets = match self.step < self.settings.short_steps {
-                    true => depth / 2,
-                    false => depth,
-                };
                 let examples: Vec<_> = pairs
                     .map(|(patches, masks)| Example {
                         patches,
@@ -449,8 +460,13 @@ impl<'a> Run<'a> {
             Network::Supervised(supervised) => {
                 let pairs = patches.into_iter().zip(&picked);
                 let examples: Vec<_> = pairs
-                    .map(|(patches, (clip, ..))| Labelled {
+                    .map(|(patches, (clip, crop, _))| Labelled {
                         patches,
+                        window: window(size.grid(), tubelets, random),
+                        chambers: match self.settings.chambers > 0.0 {
+                            true => shares(clips.chambers(*clip), *crop, size.side_px),
+                            false => Vec::new(),
+                        },
                         view: probing::class(&clips.labels[*clip]),
                         ejection: probing::ejection_target(&clips.labels[*clip]),
                     })

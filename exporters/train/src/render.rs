@@ -1,9 +1,11 @@
 //! Draws clips of the phantom.
 
-use echocart_phantom::{Decoration, Exam, Layout, Phantom, PhantomError, Random, Screen, View};
+use echocart_phantom::{
+    Chamber, Decoration, Exam, Layout, Phantom, PhantomError, Random, Screen, Subject, View,
+};
 
 use crate::TrainError;
-use crate::cache::{FRAMES, Label, SIDE_PX, Split};
+use crate::cache::{CELL_PX, CELLS, FRAMES, Label, MAPS, MAPS_BYTES, SIDE_PX};
 
 /// Frames rendered per frame kept: the one before leaves its persistence in the picture.
 const RATE: u32 = 3;
@@ -44,18 +46,11 @@ pub struct Drawn {
     pub pixels: Vec<u8>,
     /// `[128, 128]`: whether the imaging sector covers a pixel.
     pub inside: Vec<bool>,
+    /// `[8, 32, 32]` u8: the chamber's number in a mask, 0 elsewhere; half-way between two frames.
+    pub chambers: Vec<u8>,
 }
 
-/// Renders clip `index` of a split. Every clip has a heart of its own.
-///
-/// # Errors
-/// [`TrainError::Phantom`].
-pub fn clip(split: Split, index: u64) -> Result<(Label, Vec<u8>), TrainError> {
-    let drawn = draw(split.first_seed(), index)?;
-    Ok((drawn.label, drawn.pixels))
-}
-
-/// Renders clip `index` of the hearts from seed `first` on.
+/// Renders clip `index` of the hearts from seed `first` on. Every clip has a heart of its own.
 ///
 /// # Errors
 /// [`TrainError::Phantom`].
@@ -93,10 +88,35 @@ pub fn draw(first: u64, index: u64) -> Result<Drawn, TrainError> {
         slide_mm: truth.pose_error.slide_mm,
     };
     Ok(Drawn {
+        chambers: chambers(&phantom, &inside),
         label,
         pixels,
         inside,
     })
+}
+
+/// What the middles of the cells show.
+fn chambers(phantom: &Phantom, inside: &[bool]) -> Vec<u8> {
+    if phantom.exam().subject != Subject::Heart {
+        return vec![0; MAPS_BYTES];
+    }
+    let placement = phantom.placement();
+    let map = |at: usize| {
+        // The frames kept are 2 and 5 of every six.
+        let frame = RATE * 2 * at as u32 + RATE;
+        let (state, pose) = (phantom.state(frame), phantom.pose(frame));
+        (0..CELLS * CELLS).map(move |cell| {
+            let row = CELL_PX * (cell / CELLS) + CELL_PX / 2;
+            let column = CELL_PX * (cell % CELLS) + CELL_PX / 2;
+            if !inside[row * SIDE_PX + column] {
+                return 0;
+            }
+            let (right, down) = placement.mm_from_px(column as u32, row as u32);
+            let chamber = phantom.chamber_at(&pose, &state, right, down);
+            chamber.map_or(0, Chamber::number)
+        })
+    };
+    (0..MAPS).flat_map(map).collect()
 }
 
 /// The view that clip `index` is to show.

@@ -1,14 +1,18 @@
-//! The supervised baseline: the same encoder, taught views and ejection fractions from scratch.
+//! The supervised training: the same encoder, taught views and ejection fractions, and where the chambers are.
+
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+use crate::augment::KINDS;
 use crate::fit::{Target, slope};
 use crate::net::Real;
 use crate::net::attention::Tokens;
+use crate::net::linear::Linear;
 use crate::net::params::Layout;
-use crate::net::probe::Probe;
+use crate::net::probe::{Probe, softmax};
 use crate::net::trunk::add;
-use crate::net::vit::{Size, Vit};
+use crate::net::vit::{PATCH, Size, Vit};
 use crate::parallel;
 use crate::probing::VIEWS;
 
@@ -33,6 +37,9 @@ pub struct Supervised<F> {
     encoder: Vit<F>,
     view: Probe,
     lvef: Probe,
+    chambers: Linear,
+    /// Weight of the chambers beside view and ejection fraction.
+    weight: f64,
 }
 
 /// One clip's input and what is to be said of it.
@@ -40,6 +47,10 @@ pub struct Supervised<F> {
 pub struct Labelled<F> {
     /// `[tokens, 512]`.
     pub patches: Vec<F>,
+    /// The tokens that are seen.
+    pub window: Range<usize>,
+    /// `[tokens, 6]`, the shares of the chambers; empty where they are not taught.
+    pub chambers: Vec<F>,
     /// Its class.
     pub view: Option<usize>,
     /// Its standardised ejection fraction.
@@ -47,8 +58,8 @@ pub struct Labelled<F> {
 }
 
 impl<F: Real> Supervised<F> {
-    /// Lays out the networks; the probes have `heads` heads.
-    pub fn new(size: Size, heads: usize) -> Self {
+    /// Lays out the networks; the probes have `heads` heads, the chambers count `weight` times.
+    pub fn new(size: Size, heads: usize, weight: f64) -> Self {
         let mut layout = Layout::default();
         let encoder = Vit::new(&mut layout, size);
         let probe = |layout: &mut Layout, name: &str, last: &str, outputs| {
@@ -60,6 +71,8 @@ impl<F: Real> Supervised<F> {
         Self {
             view: probe(&mut layout, "view.", "linear", VIEWS.len()),
             lvef: probe(&mut layout, "lvef.", "regressor", 1),
+            chambers: Linear::new(&mut layout, "chambers", size.dim, KINDS, 0.02),
+            weight,
             layout,
             encoder,
         }
@@ -83,19 +96,22 @@ impl<F: Real> Supervised<F> {
     }
 
     fn chunk(&self, (params, grads): (&[F], &mut [F]), chunk: &[Labelled<F>], scale: F) -> F {
-        let size = self.encoder.size;
-        let all: Vec<usize> = (0..size.tokens()).collect();
+        let dim = self.encoder.size.dim;
         let (mut tokens, mut patches) = (Tokens::default(), Vec::new());
+        for Labelled { window, .. } in chunk {
+            tokens.push(&window.clone().collect::<Vec<_>>());
+        }
         for example in chunk {
-            tokens.push(&all);
-            patches.extend_from_slice(&example.patches);
+            patches.extend_from_slice(rows(&example.patches, &example.window, PATCH));
         }
         let (x, tape) = self.encoder.forward(params, patches, &tokens);
         let mut dx = vec![F::zero(); x.len()];
         let mut loss = F::zero();
-        let clip = size.tokens() * size.dim;
-        let rows = x.chunks_exact(clip).zip(dx.chunks_exact_mut(clip));
-        for (example, (x, dx)) in chunk.iter().zip(rows) {
+        let mut from = 0;
+        for example in chunk {
+            let clip = from..from + example.window.len() * dim;
+            from = clip.end;
+            let (x, dx) = (&x[clip.clone()], &mut dx[clip]);
             let targets = [
                 (&self.view, example.view.map(Target::Class)),
                 (&self.lvef, example.ejection.map(Target::Value)),
@@ -110,8 +126,40 @@ impl<F: Real> Supervised<F> {
                 }
                 add(dx, &probe.backward(params, &tape, &dy, grads));
             }
+            if !example.chambers.is_empty() {
+                let shares = rows(&example.chambers, &example.window, KINDS);
+                loss += self.places((params, grads), (x, dx), shares, scale);
+            }
         }
         self.encoder.backward(params, &tokens, &tape, &dx, grads);
         loss
     }
+
+    /// Cross-entropy of the chambers, the mean of all tokens.
+    fn places(
+        &self,
+        (params, grads): (&[F], &mut [F]),
+        (x, dx): (&[F], &mut [F]),
+        shares: &[F],
+        scale: F,
+    ) -> F {
+        let tokens = (shares.len() / KINDS).max(1);
+        let scale = scale * F::of(self.weight / tokens as f64);
+        let mut loss = F::zero();
+        let mut dy = self.chambers.forward(params, x);
+        let pairs = dy.chunks_exact_mut(KINDS).zip(shares.chunks_exact(KINDS));
+        for (y, shares) in pairs {
+            softmax(y);
+            for (y, &share) in y.iter_mut().zip(shares) {
+                loss -= scale * share * y.max(F::of(1e-30)).ln();
+                *y = scale * (*y - share);
+            }
+        }
+        add(dx, &self.chambers.backward(params, x, &dy, grads));
+        loss
+    }
+}
+
+fn rows<'a, F>(all: &'a [F], window: &Range<usize>, width: usize) -> &'a [F] {
+    &all[window.start * width..window.end * width]
 }

@@ -1,6 +1,7 @@
 //! Gradients against finite differences, in double precision.
 
 use echocart_phantom::Random;
+use echocart_train::augment::KINDS;
 use echocart_train::fit::{Target, slope};
 use echocart_train::jepa::{Against, Example, Jepa, masks};
 use echocart_train::net::params::Layout;
@@ -79,8 +80,8 @@ fn the_objective_has_the_gradients_of_finite_differences_in_every_tensor() {
 }
 
 #[test]
-fn the_supervised_baseline_has_the_gradients_of_finite_differences_in_every_tensor() {
-    let network: Supervised<f64> = Supervised::new(TINY, 2);
+fn the_supervised_training_has_the_gradients_of_finite_differences_in_every_tensor() {
+    let network: Supervised<f64> = Supervised::new(TINY, 2, 1.5);
     let mut random = Random::new(6, 1);
     let mut noise = |size: usize, by: f64| -> Vec<f64> {
         (0..size).map(|_| by * f64::from(random.normal())).collect()
@@ -90,6 +91,13 @@ fn the_supervised_baseline_has_the_gradients_of_finite_differences_in_every_tens
         .into_iter()
         .map(|(view, ejection)| Labelled {
             patches: noise(TINY.tokens() * PATCH, 1.0),
+            window: 16..TINY.tokens() - 16,
+            chambers: match view {
+                Some(view) => (0..TINY.tokens() * KINDS)
+                    .map(|at| f64::from(u8::from(at % KINDS == (at / KINDS + view) % KINDS)))
+                    .collect(),
+                None => Vec::new(),
+            },
             view,
             ejection,
         })

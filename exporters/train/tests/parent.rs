@@ -39,7 +39,8 @@ fn settings(rate: f32, disturbed: f32) -> Settings {
         equal_from: 0.0,
         least_area: 0.6,
         disturbed,
-        short_steps: 0,
+        short_steps: 1,
+        chambers: 1.0,
         keep_student: true,
         seed: 3,
     }

@@ -42,6 +42,8 @@ const HEARTS: u64 = 1_000_000;
 const OTHERS: [&str; 3] = [PRETRAINED, SUPERVISED, RANDOM];
 const PRETRAINED: &str = "pretrained";
 const SUPERVISED: &str = "supervised";
+/// Supervised, and taught where the chambers are.
+const WITH_MAPS: &str = "supervised with maps";
 const RANDOM: &str = "random";
 
 /// What is to be evaluated, and on what.
@@ -160,8 +162,10 @@ fn shape(recipe: &Path) -> Result<Shape, TrainError> {
 }
 
 fn models(weights: &Path, shape: Shape) -> Result<Vec<Model>, TrainError> {
-    let shipped = match read_settings(weights)?.objective {
+    let settings = read_settings(weights)?;
+    let shipped = match settings.objective {
         Objective::Jepa => PRETRAINED,
+        Objective::Supervised if settings.chambers > 0.0 => WITH_MAPS,
         Objective::Supervised => SUPERVISED,
     };
     let mut models = vec![Model::open(shipped, weights, shape)?];

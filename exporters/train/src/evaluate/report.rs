@@ -17,7 +17,7 @@ pub struct Report {
     pub test_clips: usize,
     /// Seed of the first test heart.
     pub first_seed: u64,
-    /// What the shipped encoder was taught by: `pretrained` or `supervised`.
+    /// What the shipped encoder was taught by: `pretrained`, `supervised` or `supervised with maps`.
     pub shipped: Option<&'static str>,
     /// Clips of hearts that temperature and interval were fitted on.
     pub calibration_clips: usize,
@@ -37,7 +37,7 @@ pub struct Report {
     pub interval_coverage: Option<f64>,
     /// Mean relative rise of the EF error under the disturbances.
     pub perturbation_degradation: Option<f64>,
-    /// The same of the encoder that was trained supervised.
+    /// The same of the encoder that was trained on the labels alone.
     pub perturbation_degradation_supervised: Option<f64>,
     /// The whole network taught by 60 labels alone.
     pub scratch: Option<FewFigures>,
@@ -56,7 +56,7 @@ pub struct Report {
 /// One encoder under the same probes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Encoder {
-    /// `pretrained`, `supervised` or `random`.
+    /// `pretrained`, `supervised`, `supervised with maps` or `random`.
     pub name: &'static str,
     /// Views with all labels.
     pub view: Option<ViewFigures>,

@@ -58,7 +58,7 @@ fn one(
     pass: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Option<Model>, TrainError> {
     let size = shape.encoder;
-    let network = Supervised::<f32>::new(size, shape.heads[0]);
+    let network = Supervised::<f32>::new(size, shape.heads[0], 0.0);
     let layout = &network.layout;
     let mut params = layout.draw(seed);
     let clips: Vec<&[u8]> = examples
@@ -83,6 +83,8 @@ fn one(
                 .map(|&at| (at, Crop::draw(LEAST_AREA, &mut random)));
             let picked: Vec<(usize, Crop)> = picked.collect();
             let batch = parallel::map(picked, threads, |&(at, crop)| Labelled {
+                window: 0..size.tokens(),
+                chambers: Vec::new(),
                 patches: patches(&cut(&examples[at].1, crop, size.side_px), size.side_px),
                 view: Some(examples[at].0),
                 ejection: None,

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::SUPERVISED;
 use super::report::{Encoder, Report};
+use super::{SUPERVISED, WITH_MAPS};
 use crate::probing::{UNSUPPORTED, VIEWS};
 
 /// The whole report.
@@ -41,8 +41,16 @@ pub fn card(report: &Report) -> String {
         "Measured on {} clips of simulated hearts that nothing was fitted on:\n",
         report.test_clips
     );
-    if report.shipped == Some(SUPERVISED) {
-        text.push_str("- the encoder was taught with the labels of simulated hearts, not by self-supervised pretraining;\n");
+    let labels = match report.shipped {
+        Some(SUPERVISED) => Some("the labels"),
+        Some(WITH_MAPS) => Some("the labels and chamber maps"),
+        _ => None,
+    };
+    if let Some(labels) = labels {
+        let _ = writeln!(
+            text,
+            "- the encoder was taught with {labels} of simulated hearts, not by self-supervised pretraining;"
+        );
     }
     if let Some(accuracy) = report.view_accuracy_all {
         let _ = writeln!(text, "- view right in {} of the clips;", percent(accuracy));
@@ -122,8 +130,9 @@ fn encoders(text: &mut String, report: &Report) {
     }
     let _ = writeln!(
         text,
-        "\nThe first encoder is the shipped one. Intervals: 95 % bootstrap over hearts and draws. The supervised encoder has \
-         seen all labels of the training; its probes with few labels are fitted on its frozen features and are no baseline.\n"
+        "\nThe first encoder is the shipped one. Intervals: 95 % bootstrap over hearts and draws. A supervised encoder has \
+         seen all labels of the training; its probes with few labels are fitted on its frozen features and are no baseline. One with maps was \
+         also taught which chamber every patch shows.\n"
     );
 }
 
