@@ -197,6 +197,14 @@ fn check(settings: &Settings, clips: &Clips) -> Result<(), TrainError> {
         let found = settings.chambers;
         return Err(TrainError::setting("chambers", "0 or more", found));
     }
+    if settings.objective == Objective::Jepa && settings.chambers > 0.0 {
+        let found = settings.chambers;
+        return Err(TrainError::setting(
+            "chambers",
+            "0 in a pretraining, which needs no labels",
+            found,
+        ));
+    }
     if !(0.0..=1.0).contains(&settings.disturbed) {
         let found = settings.disturbed;
         return Err(TrainError::setting("disturbed", "0 to 1", found));

@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests and their helpers")]
 
 use echocart_train::TrainError;
-use echocart_train::cache::{Clips, Split, fill};
+use echocart_train::cache::{CELL_PX, CELLS, CLIP_BYTES, Clips, MAPS_BYTES, SIDE_PX, Split, fill};
 use echocart_train::encoder_file;
 use echocart_train::net::params::Layout;
 use echocart_train::net::predictor::PredictorSize;
@@ -94,4 +94,74 @@ fn a_training_goes_on_from_its_parent_s_weights_and_from_no_other_parent_s() {
     assert!(matches!(absent, Err(TrainError::File { .. })));
     let wrong = train(settings(0.0, 1.5), None, &clips, &at("wrong")).unwrap_err();
     assert_eq!(wrong.to_string(), "disturbed: expected 0 to 1, found 1.5");
+    let weighs = |objective, chambers| Settings {
+        objective,
+        chambers,
+        ..settings(0.0, 0.0)
+    };
+    for (objective, chambers, expected) in [
+        (Objective::Supervised, -1.0, "0 or more, found -1"),
+        (Objective::Supervised, f32::NAN, "0 or more, found NaN"),
+        (
+            Objective::Jepa,
+            2.0,
+            "0 in a pretraining, which needs no labels, found 2",
+        ),
+    ] {
+        let wrong = train(weighs(objective, chambers), None, &clips, &at("wrong")).unwrap_err();
+        assert_eq!(wrong.to_string(), format!("chambers: expected {expected}"));
+    }
+
+    // The maps teach: with them the same steps end elsewhere.
+    let without = Settings {
+        chambers: 0.0,
+        ..settings(1e-2, 0.0)
+    };
+    train(without, None, &clips, &at("without")).unwrap();
+    assert_ne!(encoder(&at("without")), encoder(&at("parent")));
+}
+
+#[test]
+fn a_cache_goes_on_where_one_of_its_files_ends_and_maps_lie_on_the_pictures() {
+    let dir = tempfile::tempdir().unwrap();
+    let render = || fill(dir.path(), (Split::Train, 6), 2, &AtomicBool::new(false)).unwrap();
+    let read = |kind: &str| std::fs::read(dir.path().join(format!("train.{kind}"))).unwrap();
+    let all = || ["clips", "chambers", "jsonl"].map(read);
+    render();
+    let whole = all();
+    for (kind, bytes) in [
+        ("chambers", 2 * MAPS_BYTES + 5),
+        ("clips", 3 * CLIP_BYTES - 1),
+    ] {
+        let path = dir.path().join(format!("train.{kind}"));
+        let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+        file.set_len(bytes as u64).unwrap();
+        render();
+        assert!(all() == whole, "{kind}");
+    }
+
+    // Blood is dark beside the walls, and nowhere as dark as where the map has the left ventricle.
+    let clips = Clips::open(dir.path(), Split::Train, 6).unwrap();
+    let (label, map) = (&clips.labels[0], &clips.chambers(0)[..CELLS * CELLS]);
+    assert_eq!(label.view.as_deref(), Some("A4C"));
+    let is_ventricle = |row: usize, column: usize| map.get(row * CELLS + column) == Some(&1);
+    let contrast = |right: usize| {
+        let mut sums = [(0.0, 0.0); 2];
+        let middle = 5..CELLS - 5;
+        for (row, column) in (0..CELLS).flat_map(|row| middle.clone().map(move |at| (row, at))) {
+            let inside = is_ventricle(row, column);
+            if inside || is_ventricle(row, column + 1) || is_ventricle(row, column - 1) {
+                let at = (column + right - 4) * CELL_PX + CELL_PX / 2;
+                let grey = clips.pixels(0)[(row * CELL_PX + CELL_PX / 2) * SIDE_PX + at];
+                let sum = &mut sums[usize::from(inside)];
+                *sum = (sum.0 + f64::from(grey), sum.1 + 1.0);
+            }
+        }
+        let [wall, blood] = sums.map(|(grey, cells)| grey / cells);
+        wall / blood
+    };
+    let here = contrast(4);
+    for right in [0, 2, 6, 8] {
+        assert!(here > 1.2 * contrast(right), "{here} {}", contrast(right));
+    }
 }

@@ -3,13 +3,13 @@
 
 mod common;
 
+use common::heart::heart;
 use common::{A4C, MILLI, Scripted, assert_identity, fill, finish, meta, start};
 use echocart_core::buffer::{FrameBuffer, Lender, Loan};
 use echocart_core::clock::{Pace, now_nanos};
 use echocart_core::events::Event;
-use echocart_core::frame::{ExamToken, FrameMeta, PixelFormat};
+use echocart_core::frame::{ExamToken, FrameMeta};
 use echocart_core::ring::{FrameProducer, Pushed};
-use echocart_phantom::Spec;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -45,27 +45,6 @@ impl Lender for Shelf {
     fn take_back(&self, _: u32) {
         self.lent.fetch_sub(1, Ordering::SeqCst);
     }
-}
-
-/// Two seconds of a simulated heart in red, green and blue, each darkened to so many 255ths.
-fn heart(tint: [u16; 3]) -> (Vec<FrameMeta>, Vec<Vec<u8>>) {
-    let spec = "view=A4C,seconds=2,fps=24,skin=bare,ecg=off,size=320x240";
-    let mut screen = Spec::parse(spec).unwrap().screen().unwrap();
-    let mut grey = vec![0; 320 * 240];
-    let frames = (0..48).map(|frame| {
-        screen.render(frame, &mut grey);
-        let meta = FrameMeta {
-            width_px: 320,
-            height_px: 240,
-            format: PixelFormat::Rgb24,
-            capture_nanos: i64::from(frame) * 1_000_000_000 / 24,
-            pass: 0,
-            host: Default::default(),
-        };
-        let darkened = |v: &u8| tint.map(|t| (u16::from(*v) * t / 255) as u8);
-        (meta, grey.iter().flat_map(darkened).collect())
-    });
-    frames.unzip()
 }
 
 /// What the frames give, lent or copied: events, what the encoder was given last and the bytes that
@@ -105,7 +84,7 @@ fn said(events: &[Event]) -> Vec<String> {
 #[test]
 fn lent_frames_give_what_copied_ones_give_and_are_copied_only_to_be_changed() {
     for (tint, changes) in [([255; 3], false), ([255, 190, 110], true)] {
-        let (metas, pictures) = heart(tint);
+        let (metas, pictures) = heart(tint, 2);
         let shelf = Shelf::new(pictures.clone());
         let (copied, rows, _) = played(&metas, &shelf, false);
         let (lent, rows_lent, bytes) = played(&metas, &shelf, true);

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 #![expect(clippy::unwrap_used, reason = "test helpers")]
 
+pub mod heart;
 pub mod seated;
 
 use crossbeam_channel::Receiver;
