@@ -7,5 +7,7 @@ fn main() {
         println!("cargo::rustc-cdylib-link-arg=-Wl,-soname,libechocart.so.0");
         // Its threads, and ONNX Runtime's, would go on in code that is gone.
         println!("cargo::rustc-cdylib-link-arg=-Wl,-z,nodelete");
+        // The ends of a section are nobody else's.
+        println!("cargo::rustc-cdylib-link-arg=-Wl,-z,start-stop-visibility=hidden");
     }
 }

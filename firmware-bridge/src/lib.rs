@@ -6,6 +6,7 @@
 compile_error!("the bridge turns panics into ECHOCART_PANIC; build it with panic = \"unwind\"");
 
 pub mod abi;
+mod ahead;
 mod boundary;
 mod callback;
 pub mod codes;

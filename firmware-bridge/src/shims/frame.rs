@@ -6,6 +6,7 @@
 
 use super::echocart_frame_port_t;
 use crate::abi::echocart_frame_t;
+use crate::ahead;
 use crate::boundary::{self, Out, with};
 use crate::frames::FramePort;
 
@@ -71,6 +72,7 @@ pub unsafe extern "C" fn echocart_frame_lease(
         // SAFETY: the caller's promise.
         let out_pixels = unsafe { Out::new(out_pixels, "out_pixels") }?;
         out_pixels.set(port.lease(pixel_bytes)?);
+        ahead::commit();
         Ok(())
     };
     // SAFETY: the caller's promise.
@@ -90,12 +92,14 @@ pub unsafe extern "C" fn echocart_frame_lease(
 ///
 /// # Safety
 /// `port` came from `echocart_session_create`; nobody touches the buffer any more.
+#[cfg_attr(target_os = "linux", unsafe(link_section = "echocart_commit"))]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn echocart_frame_commit(
     port: *mut echocart_frame_port_t,
     frame: *const echocart_frame_t,
     out_number: *mut u64,
 ) -> u32 {
+    ahead::commit();
     let body = |port: &mut FramePort| {
         // SAFETY: the caller's promise.
         let (frame, out_number) = unsafe {

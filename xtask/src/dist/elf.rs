@@ -19,7 +19,7 @@ const ALLOWED: [&str; 6] = [
 
 /// How the shared library is linked: complete, read-only where it can be, and never unloaded.
 const LINK: [&str; 9] = [
-    "-Wl,-z,defs,-z,relro,-z,now,-z,nodelete,-z,noexecstack",
+    "-Wl,-z,defs,-z,relro,-z,now,-z,nodelete,-z,noexecstack,-z,start-stop-visibility=hidden",
     "-Wl,--gc-sections",
     "-Wl,--build-id=sha1",
     "-Wl,--as-needed",
