@@ -129,6 +129,9 @@ struct PretrainArgs {
     /// Weight of the chambers' places in a supervised training, beside view and ejection fraction.
     #[arg(long, default_value_t = 0.0)]
     chambers: f32,
+    /// Weight of the ejection fraction in a supervised training, beside the view.
+    #[arg(long, default_value_t = 1.0)]
+    ejection: f32,
     /// Keeps the student as the encoder instead of the teacher.
     #[arg(long)]
     keep_student: bool,
@@ -172,6 +175,7 @@ impl PretrainArgs {
             disturbed: self.disturbed,
             short_steps: self.short_steps,
             chambers: self.chambers,
+            ejection: self.ejection,
             keep_student: self.keep_student,
             seed: self.seed,
         }

@@ -23,7 +23,7 @@ use crate::net::vit::{PATCH, Size, Vit, patches};
 use crate::optimiser::{AdamW, rate};
 use crate::perturb::Disturbance;
 use crate::store::{Stored, Tensor, Width, tensors, write};
-use crate::supervised::{Labelled, Objective, Supervised};
+use crate::supervised::{Labelled, Losses, Objective, Supervised, Weights};
 use crate::{TrainError, encoder_file, parallel, plot, probing, progress, render, whiten};
 
 const CHECKPOINT: &str = "checkpoint.safetensors";
@@ -77,10 +77,17 @@ pub struct Settings {
     /// Weight of the chambers' places in a supervised training beside view and ejection fraction; 0 leaves them out.
     #[serde(default)]
     pub chambers: f32,
+    /// Weight of the ejection fraction in a supervised training beside the view.
+    #[serde(default = "one")]
+    pub ejection: f32,
     /// Whether the student is kept as the encoder instead of the teacher.
     pub keep_student: bool,
     /// Seed of weights, order, cuts and masks.
     pub seed: u64,
+}
+
+fn one() -> f32 {
+    1.0
 }
 
 /// One line of the log.
@@ -90,6 +97,9 @@ pub struct Entry {
     pub step: usize,
     /// Mean loss since the line before.
     pub loss: f32,
+    /// What a supervised training's is made of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub losses: Option<Losses>,
     /// Learning rate.
     pub rate: f32,
     /// How far the features of what is kept tell clips apart.
@@ -145,19 +155,21 @@ pub fn pretrain(
         run.start_from(&path)?;
     }
     let (started, first) = (Instant::now(), run.step);
-    let mut losses = Vec::new();
+    let (mut sum, mut parts, mut count) = (0.0, None, 0.0);
     while run.step < steps {
-        losses.push(run.advance(clips, threads)?);
+        let (loss, of) = run.advance(clips, threads)?;
+        (sum, parts, count) = (sum + loss, added(parts, of), count + 1.0);
         let stopped = stop.load(Ordering::Relaxed);
         if run.step.is_multiple_of(every) || run.step == steps || stopped {
             let entry = Entry {
                 step: run.step,
-                loss: losses.iter().sum::<f32>() / losses.len() as f32,
+                loss: sum / count,
+                losses: parts.map(|sums: [f32; 3]| Losses::from(sums.map(|sum| sum / count))),
                 rate: run.rate(),
                 kept: run.watch(clips, threads),
                 seconds: started.elapsed().as_secs_f64(),
             };
-            losses.clear();
+            (sum, parts, count) = (0.0, None, 0.0);
             run.save(&entry)?;
             let left = progress::left(run.step - first, steps - run.step, started.elapsed());
             eprintln!(
@@ -197,6 +209,10 @@ fn check(settings: &Settings, clips: &Clips) -> Result<(), TrainError> {
         let found = settings.chambers;
         return Err(TrainError::setting("chambers", "0 or more", found));
     }
+    if !settings.ejection.is_finite() || settings.ejection < 0.0 {
+        let found = settings.ejection;
+        return Err(TrainError::setting("ejection", "0 or more", found));
+    }
     if settings.objective == Objective::Jepa && settings.chambers > 0.0 {
         let found = settings.chambers;
         return Err(TrainError::setting(
@@ -215,6 +231,11 @@ fn check(settings: &Settings, clips: &Clips) -> Result<(), TrainError> {
         return Err(TrainError::setting("batch", expected, settings.batch));
     }
     Ok(())
+}
+
+fn added(sums: Option<[f32; 3]>, more: Option<[f32; 3]>) -> Option<[f32; 3]> {
+    let (sums, more) = (sums.unwrap_or_default(), more?);
+    Some(std::array::from_fn(|at| sums[at] + more[at]))
 }
 
 fn sha256(path: &Path) -> Result<String, TrainError> {
@@ -272,7 +293,10 @@ impl<'a> Run<'a> {
                 let supervised = Supervised::new(
                     settings.encoder,
                     settings.probe_heads,
-                    f64::from(settings.chambers),
+                    Weights {
+                        ejection: f64::from(settings.ejection),
+                        chambers: f64::from(settings.chambers),
+                    },
                 );
                 Network::Supervised(Box::new(supervised))
             }
@@ -375,7 +399,12 @@ impl<'a> Run<'a> {
         rate(peak, self.step, warmup, steps)
     }
 
-    fn advance(&mut self, clips: &Clips, threads: usize) -> Result<f32, TrainError> {
+    /// A step: its loss, and what that is made of.
+    fn advance(
+        &mut self,
+        clips: &Clips,
+        threads: usize,
+    ) -> Result<(f32, Option<[f32; 3]>), TrainError> {
         let Settings {
             batch,
             steps,
@@ -392,7 +421,7 @@ impl<'a> Run<'a> {
             .iter()
             .map(|&at| (self.pool[at], Crop::draw(least_area, &mut random)))
             .collect();
-        let (loss, mut grads) = self.gradients(clips, &picked, &mut random, threads);
+        let (loss, mut grads, losses) = self.gradients(clips, &picked, &mut random, threads);
         for range in frozen(self.network.layout()) {
             grads[range].fill(0.0);
         }
@@ -412,7 +441,7 @@ impl<'a> Run<'a> {
             &self.student[..self.encoder_len],
             momentum,
         );
-        Ok(loss)
+        Ok((loss, losses))
     }
 
     fn gradients(
@@ -421,7 +450,7 @@ impl<'a> Run<'a> {
         picked: &[(usize, Crop)],
         random: &mut Random,
         threads: usize,
-    ) -> (f32, Vec<f32>) {
+    ) -> (f32, Vec<f32>, Option<[f32; 3]>) {
         let size = self.settings.encoder;
         let share = self.settings.disturbed;
         let picked: Vec<_> = picked
@@ -463,7 +492,7 @@ impl<'a> Run<'a> {
                 if let Some(covariance) = &mut self.covariance {
                     covariance.take(&means.moments, means.count);
                 }
-                (loss, grads)
+                (loss, grads, None)
             }
             Network::Supervised(supervised) => {
                 let pairs = patches.into_iter().zip(&picked);
@@ -479,7 +508,8 @@ impl<'a> Run<'a> {
                         ejection: probing::ejection_target(&clips.labels[*clip]),
                     })
                     .collect();
-                supervised.batch(&self.student, &examples, threads)
+                let (loss, grads, losses) = supervised.batch(&self.student, &examples, threads);
+                (loss, grads, Some(losses))
             }
         }
     }

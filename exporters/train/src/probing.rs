@@ -15,6 +15,7 @@ use crate::net::params::Layout;
 use crate::net::probe::softmax;
 use crate::net::vit::Vit;
 use crate::pretrain::{features, read_settings, start};
+use crate::render::MIXED;
 use crate::store::{Width, tensors, write};
 use crate::supervised::Objective;
 use crate::{TrainError, encoder_file, parallel, progress, render};
@@ -284,8 +285,9 @@ impl Part {
         })
     }
 
+    /// Clips whose view is known, of those that show all views.
     fn labelled(&self) -> impl Iterator<Item = (&[f32], usize)> {
-        let pairs = self.features.iter().zip(&self.clips.labels);
+        let pairs = self.features.iter().zip(&self.clips.labels).take(MIXED);
         pairs.filter_map(|(x, label)| Some((x.as_slice(), class(label)?)))
     }
 

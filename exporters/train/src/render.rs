@@ -37,6 +37,9 @@ const ORDER: [View; 18] = [
     View::Other,
 ];
 
+/// Clips of a split, the first ones, in that order; what comes after them are four-chamber views alone.
+pub const MIXED: usize = 9000;
+
 /// A clip with what is true about it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Drawn {
@@ -121,6 +124,9 @@ fn chambers(phantom: &Phantom, inside: &[bool]) -> Vec<u8> {
 
 /// The view that clip `index` is to show.
 pub fn view(index: u64) -> View {
+    if index >= MIXED as u64 {
+        return View::A4c;
+    }
     ORDER[(index % ORDER.len() as u64) as usize]
 }
 
@@ -168,4 +174,19 @@ pub fn shuffled(count: usize, seed: u64, epoch: u64) -> Vec<usize> {
         order.swap(last, (random.bits() % (last as u64 + 1)) as usize);
     }
     order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_split_has_all_views_in_their_shares_and_then_four_chambers_alone() {
+        let count =
+            |of: View, range: std::ops::Range<u64>| range.filter(|at| view(*at) == of).count();
+        let mixed = MIXED as u64;
+        assert_eq!(count(View::A4c, 0..mixed), MIXED / 3);
+        assert_eq!(count(View::Plax, 0..mixed), MIXED / 18);
+        assert_eq!(count(View::A4c, mixed..mixed + 50), 50);
+    }
 }

@@ -38,8 +38,27 @@ pub struct Supervised<F> {
     view: Probe,
     lvef: Probe,
     chambers: Linear,
-    /// Weight of the chambers beside view and ejection fraction.
-    weight: f64,
+    weights: Weights,
+}
+
+/// What counts how much beside the view.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Weights {
+    /// Of the ejection fraction.
+    pub ejection: f64,
+    /// Of the chambers' places.
+    pub chambers: f64,
+}
+
+/// Losses of a batch, each before its weight: the sum over the clips that have the label, by the number of all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Losses {
+    /// Of the view.
+    pub view: f32,
+    /// Of the ejection fraction.
+    pub ejection: f32,
+    /// Of the chambers' places.
+    pub chambers: f32,
 }
 
 /// One clip's input and what is to be said of it.
@@ -57,9 +76,19 @@ pub struct Labelled<F> {
     pub ejection: Option<f32>,
 }
 
+impl From<[f32; 3]> for Losses {
+    fn from([view, ejection, chambers]: [f32; 3]) -> Self {
+        Self {
+            view,
+            ejection,
+            chambers,
+        }
+    }
+}
+
 impl<F: Real> Supervised<F> {
-    /// Lays out the networks; the probes have `heads` heads, the chambers count `weight` times.
-    pub fn new(size: Size, heads: usize, weight: f64) -> Self {
+    /// Lays out the networks; the probes have `heads` heads.
+    pub fn new(size: Size, heads: usize, weights: Weights) -> Self {
         let mut layout = Layout::default();
         let encoder = Vit::new(&mut layout, size);
         let probe = |layout: &mut Layout, name: &str, last: &str, outputs| {
@@ -72,30 +101,39 @@ impl<F: Real> Supervised<F> {
             view: probe(&mut layout, "view.", "linear", VIEWS.len()),
             lvef: probe(&mut layout, "lvef.", "regressor", 1),
             chambers: Linear::new(&mut layout, "chambers", size.dim, KINDS, 0.02),
-            weight,
+            weights,
             layout,
             encoder,
         }
     }
 
-    /// Mean loss of a batch and its gradients.
-    pub fn batch(&self, params: &[F], examples: &[Labelled<F>], threads: usize) -> (F, Vec<F>) {
+    /// Mean loss of a batch, its gradients, and what it is made of: [`Losses`] in the order of its fields.
+    pub fn batch(
+        &self,
+        params: &[F],
+        examples: &[Labelled<F>],
+        threads: usize,
+    ) -> (F, Vec<F>, [F; 3]) {
         let scale = F::one() / F::of(examples.len().max(1) as f64);
         let parts = parallel::map(examples.chunks(CLIPS_AT_ONCE), threads, |chunk| {
             let mut grads = vec![F::zero(); params.len()];
-            let loss = self.chunk((params, &mut grads), chunk, scale);
-            (loss, grads)
+            let losses = self.chunk((params, &mut grads), chunk, scale);
+            (losses, grads)
         });
         let mut sum = vec![F::zero(); params.len()];
-        let mut loss = F::zero();
+        let mut losses = [F::zero(); 3];
         for (part, grads) in parts {
-            loss += part;
+            add(&mut losses, &part);
             add(&mut sum, &grads);
         }
-        (loss, sum)
+        let [view, ejection, chambers] = losses;
+        let loss = view
+            + F::of(self.weights.ejection) * ejection
+            + F::of(self.weights.chambers) * chambers;
+        (loss, sum, losses)
     }
 
-    fn chunk(&self, (params, grads): (&[F], &mut [F]), chunk: &[Labelled<F>], scale: F) -> F {
+    fn chunk(&self, (params, grads): (&[F], &mut [F]), chunk: &[Labelled<F>], scale: F) -> [F; 3] {
         let dim = self.encoder.size.dim;
         let (mut tokens, mut patches) = (Tokens::default(), Vec::new());
         for Labelled { window, .. } in chunk {
@@ -106,33 +144,37 @@ impl<F: Real> Supervised<F> {
         }
         let (x, tape) = self.encoder.forward(params, patches, &tokens);
         let mut dx = vec![F::zero(); x.len()];
-        let mut loss = F::zero();
+        let mut losses = [F::zero(); 3];
         let mut from = 0;
         for example in chunk {
             let clip = from..from + example.window.len() * dim;
             from = clip.end;
             let (x, dx) = (&x[clip.clone()], &mut dx[clip]);
             let targets = [
-                (&self.view, example.view.map(Target::Class)),
-                (&self.lvef, example.ejection.map(Target::Value)),
+                (&self.view, example.view.map(Target::Class), 1.0),
+                (
+                    &self.lvef,
+                    example.ejection.map(Target::Value),
+                    self.weights.ejection,
+                ),
             ];
-            for (probe, target) in targets {
+            for ((probe, target, weight), sum) in targets.into_iter().zip(&mut losses) {
                 let Some(target) = target else { continue };
                 let (y, tape) = probe.forward(params, x);
                 let (part, mut dy) = slope(&y, target);
-                loss += scale * part;
+                *sum += scale * part;
                 for d in &mut dy {
-                    *d *= scale;
+                    *d *= scale * F::of(weight);
                 }
                 add(dx, &probe.backward(params, &tape, &dy, grads));
             }
             if !example.chambers.is_empty() {
                 let shares = rows(&example.chambers, &example.window, KINDS);
-                loss += self.places((params, grads), (x, dx), shares, scale);
+                losses[2] += self.places((params, grads), (x, dx), shares, scale);
             }
         }
         self.encoder.backward(params, &tokens, &tape, &dx, grads);
-        loss
+        losses
     }
 
     /// Cross-entropy of the chambers, the mean of all tokens.
@@ -144,7 +186,8 @@ impl<F: Real> Supervised<F> {
         scale: F,
     ) -> F {
         let tokens = (shares.len() / KINDS).max(1);
-        let scale = scale * F::of(self.weight / tokens as f64);
+        let scale = scale / F::of(tokens as f64);
+        let weight = F::of(self.weights.chambers);
         let mut loss = F::zero();
         let mut dy = self.chambers.forward(params, x);
         let pairs = dy.chunks_exact_mut(KINDS).zip(shares.chunks_exact(KINDS));
@@ -152,7 +195,7 @@ impl<F: Real> Supervised<F> {
             softmax(y);
             for (y, &share) in y.iter_mut().zip(shares) {
                 loss -= scale * share * y.max(F::of(1e-30)).ln();
-                *y = scale * (*y - share);
+                *y = weight * scale * (*y - share);
             }
         }
         add(dx, &self.chambers.backward(params, x, &dy, grads));

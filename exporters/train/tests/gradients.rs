@@ -8,7 +8,7 @@ use echocart_train::net::params::Layout;
 use echocart_train::net::predictor::PredictorSize;
 use echocart_train::net::probe::Probe;
 use echocart_train::net::vit::{PATCH, Size};
-use echocart_train::supervised::{Labelled, Supervised};
+use echocart_train::supervised::{Labelled, Supervised, Weights};
 
 const TINY: Size = Size {
     side_px: 64,
@@ -81,7 +81,14 @@ fn the_objective_has_the_gradients_of_finite_differences_in_every_tensor() {
 
 #[test]
 fn the_supervised_training_has_the_gradients_of_finite_differences_in_every_tensor() {
-    let network: Supervised<f64> = Supervised::new(TINY, 2, 1.5);
+    let network: Supervised<f64> = Supervised::new(
+        TINY,
+        2,
+        Weights {
+            ejection: 3.0,
+            chambers: 1.5,
+        },
+    );
     let mut random = Random::new(6, 1);
     let mut noise = |size: usize, by: f64| -> Vec<f64> {
         (0..size).map(|_| by * f64::from(random.normal())).collect()
@@ -102,7 +109,9 @@ fn the_supervised_training_has_the_gradients_of_finite_differences_in_every_tens
             ejection,
         })
         .collect();
-    let (_, grads) = network.batch(&params, &examples, 2);
+    let (loss, grads, [view, ejection, chambers]) = network.batch(&params, &examples, 2);
+    assert!((view + 3.0 * ejection + 1.5 * chambers - loss).abs() < 1e-12);
+    assert!(view > 0.0 && ejection > 0.0 && chambers > 0.0);
     for entry in network.layout.entries() {
         let range = entry.range.clone();
         let largest = range

@@ -7,7 +7,7 @@ use echocart_train::encoder_file;
 use echocart_train::net::params::Layout;
 use echocart_train::net::predictor::PredictorSize;
 use echocart_train::net::vit::{Size, Vit};
-use echocart_train::pretrain::{Settings, pretrain, read_settings};
+use echocart_train::pretrain::{Entry, Settings, pretrain, read_settings};
 use echocart_train::supervised::Objective;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -41,6 +41,7 @@ fn settings(rate: f32, disturbed: f32) -> Settings {
         disturbed,
         short_steps: 1,
         chambers: 1.0,
+        ejection: 1.0,
         keep_student: true,
         seed: 3,
     }
@@ -110,6 +111,36 @@ fn a_training_goes_on_from_its_parent_s_weights_and_from_no_other_parent_s() {
     ] {
         let wrong = train(weighs(objective, chambers), None, &clips, &at("wrong")).unwrap_err();
         assert_eq!(wrong.to_string(), format!("chambers: expected {expected}"));
+    }
+
+    for ejection in [-1.0, f32::INFINITY] {
+        let wrong = Settings {
+            ejection,
+            ..settings(0.0, 0.0)
+        };
+        let wrong = train(wrong, None, &clips, &at("wrong")).unwrap_err();
+        assert_eq!(
+            wrong.to_string(),
+            format!("ejection: expected 0 or more, found {ejection}")
+        );
+    }
+
+    // What a loss is made of is logged, and weighs what it is to weigh.
+    let heavy = Settings {
+        ejection: 9.0,
+        ..settings(1e-2, 0.0)
+    };
+    train(heavy, None, &clips, &at("heavy")).unwrap();
+    assert_ne!(encoder(&at("heavy")), encoder(&at("parent")));
+    let first = |name: &str| -> Entry {
+        let log = std::fs::read_to_string(at(name).join("log.jsonl")).unwrap();
+        serde_json::from_str(log.lines().next().unwrap()).unwrap()
+    };
+    for (name, weight) in [("parent", 1.0), ("heavy", 9.0)] {
+        let (entry, of) = (first(name), first(name).losses.unwrap());
+        let sum = of.view + weight * of.ejection + of.chambers;
+        assert!((entry.loss - sum).abs() < 1e-4 * sum, "{name}: {entry:?}");
+        assert_eq!(Some(of), first("parent").losses);
     }
 
     // The maps teach: with them the same steps end elsewhere.

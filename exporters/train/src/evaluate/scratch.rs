@@ -14,7 +14,7 @@ use crate::net::vit::{Vit, patches};
 use crate::optimiser::{AdamW, rate};
 use crate::pretrain::frozen;
 use crate::probing::VIEWS;
-use crate::supervised::{Labelled, Supervised};
+use crate::supervised::{Labelled, Supervised, Weights};
 use crate::{TrainError, parallel, progress, render, whiten};
 
 /// Passes over the labels.
@@ -58,7 +58,11 @@ fn one(
     pass: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Option<Model>, TrainError> {
     let size = shape.encoder;
-    let network = Supervised::<f32>::new(size, shape.heads[0], 0.0);
+    let view_only = Weights {
+        ejection: 0.0,
+        chambers: 0.0,
+    };
+    let network = Supervised::<f32>::new(size, shape.heads[0], view_only);
     let layout = &network.layout;
     let mut params = layout.draw(seed);
     let clips: Vec<&[u8]> = examples
@@ -89,7 +93,7 @@ fn one(
                 view: Some(examples[at].0),
                 ejection: None,
             });
-            let (loss, mut grads) = network.batch(&params, &batch, threads);
+            let (loss, mut grads, _) = network.batch(&params, &batch, threads);
             if !loss.is_finite() {
                 return Err(TrainError::Diverged { loss, step });
             }
