@@ -356,6 +356,8 @@ fn play_engines(pace: Pace) -> (Recorded, Vec<Event>) {
     board.serve("ONE");
     show(&mut all, &read_by("ONE"));
     board.post(Standing::Down("ended by signal 9".to_owned()));
+    // The first may be the clip that was with the engine; the second finds it gone.
+    show(&mut all, &refused(Reason::EngineDown));
     show(&mut all, &refused(Reason::EngineDown));
     board.serve("TWO");
     show(&mut all, &read_by("TWO"));
