@@ -183,7 +183,7 @@ static void lease_and_commit(void)
     }
     kit_measure("frame_lease_1024x768", lease_nanos, cost.pushes, 0);
     kit_measure("frame_commit_1024x768", push_nanos, cost.pushes, 5000);
-    kit_measure("frame_lease_and_commit_1024x768", both_nanos, cost.pushes, 0);
+    kit_measure("frame_lease_and_commit_1024x768", both_nanos, cost.pushes, 5000);
     check_waits("a lease and a commit", cost.push, cost.pushes);
     if (cost.push.allocations > 0) {
         kit_fail(__LINE__, "a lease and a commit allocated %" PRId64 " times in %zu calls",

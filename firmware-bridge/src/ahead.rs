@@ -2,9 +2,12 @@
 //!
 //! A frame's time after the last commit its code has left the caches and is found missing line by line, each
 //! after the one before has come. Asked for together, the lines come together. Decision 0064.
-#![expect(
-    unsafe_code,
-    reason = "the linker's names for the ends of a section, and a hint to the processor about what lies between them"
+#![cfg_attr(
+    all(target_os = "linux", target_arch = "x86_64"),
+    expect(
+        unsafe_code,
+        reason = "the linker's names for the ends of a section, and a hint about what lies between them"
+    )
 )]
 
 /// Asks for the section of `echocart_frame_commit`; nothing on other processors than x86-64 and elsewhere than on Linux.

@@ -3,9 +3,18 @@
 //!
 //! `cargo run --release -p echocart-train --example planimetry [HEARTS]`, the hearts of the validation split.
 
+use clap::Parser;
 use echocart_phantom::{Chamber, Decoration, Exam, Layout, Phantom, View};
 use echocart_train::cache::Split;
 use echocart_train::{TrainError, parallel, render};
+
+/// Says how far off the ejection fraction would be if the ventricle's outline were seen perfectly.
+#[derive(Debug, Parser)]
+struct Cli {
+    /// Hearts: one half fits the line, the other one is judged.
+    #[arg(default_value_t = 200, value_parser = clap::value_parser!(u32).range(20..=9000))]
+    hearts: u32,
+}
 
 /// Side of the masks.
 const SIDE_PX: u32 = 128;
@@ -70,11 +79,11 @@ fn line(hearts: &[[f64; 3]], at: usize) -> [f64; 2] {
 }
 
 fn main() -> Result<(), TrainError> {
-    let wanted = std::env::args().nth(1).and_then(|text| text.parse().ok());
+    let wanted = Cli::parse().hearts as usize;
     let first = Split::Validation.first_seed();
     let four_chambers = |index: &u64| render::view(*index) == View::A4c;
     let seeds = (0..).filter(four_chambers).map(|index| first + index);
-    let seeds: Vec<u64> = seeds.take(wanted.unwrap_or(200)).collect();
+    let seeds: Vec<u64> = seeds.take(wanted).collect();
     let found = parallel::map(&seeds, 2, |seed| heart(**seed));
     let found: Vec<[f64; 3]> = found
         .into_iter()

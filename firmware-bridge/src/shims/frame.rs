@@ -92,7 +92,10 @@ pub unsafe extern "C" fn echocart_frame_lease(
 ///
 /// # Safety
 /// `port` came from `echocart_session_create`; nobody touches the buffer any more.
-#[cfg_attr(target_os = "linux", unsafe(link_section = "echocart_commit"))]
+#[cfg_attr(
+    all(target_os = "linux", target_arch = "x86_64"),
+    unsafe(link_section = "echocart_commit")
+)]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn echocart_frame_commit(
     port: *mut echocart_frame_port_t,
