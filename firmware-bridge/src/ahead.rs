@@ -1,25 +1,36 @@
-//! Asks for the code of a commit all at once, before it is run through.
+//! Asks the processor for what a lease and a commit will run through and touch, before they do.
 //!
-//! A frame's time after the last commit its code has left the caches and is found missing line by line, each
-//! after the one before has come. Asked for together, the lines come together. Decision 0064.
+//! A frame's time after the last one their code and data have left the caches and are found missing one
+//! after the other. Asked for together, they come together. Decision 0066.
 #![cfg_attr(
     all(target_os = "linux", target_arch = "x86_64"),
     expect(
         unsafe_code,
-        reason = "the linker's names for the ends of a section, and a hint about what lies between them"
+        reason = "the linker's names for the ends of a section, and hints about addresses"
     )
 )]
 
-/// Asks for the section of `echocart_frame_commit`; nothing on other processors than x86-64 and elsewhere than on Linux.
+use echocart_core::region::Region;
+
+const LINE: usize = 64;
+
+// The section of clock, lease and commit begins a page.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+core::arch::global_asm!(
+    ".pushsection echocart_lease,\"ax\",@progbits",
+    ".balign 4096",
+    ".popsection"
+);
+
+/// Asks for the code of a commit; nothing on other processors than x86-64 and elsewhere than on Linux.
 ///
 /// # Real-time
-/// Some 70 hints, none of which waits for its line.
+/// A hint for each 64 bytes, none of which waits.
 #[inline(always)]
 pub(crate) fn commit() {
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
     {
         use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-        const LINE: usize = 64;
         unsafe extern "C" {
             #[link_name = "__start_echocart_commit"]
             static START: i8;
@@ -33,4 +44,25 @@ pub(crate) fn commit() {
             line = line.wrapping_add(LINE);
         }
     }
+}
+
+/// Asks for what lies in `region`, to be written. Nothing where [`commit`] does nothing.
+///
+/// # Real-time
+/// A hint for each 64 bytes, none of which waits.
+#[inline(always)]
+pub(crate) fn data(region: Region) {
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    {
+        use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+        let mut line = region.start & !(LINE - 1);
+        let end = region.start + region.bytes;
+        while line < end {
+            // SAFETY: a hint may be about any address.
+            unsafe { _mm_prefetch::<_MM_HINT_ET0>(std::ptr::without_provenance(line)) };
+            line += LINE;
+        }
+    }
+    #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+    let _ = region;
 }

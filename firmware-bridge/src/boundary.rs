@@ -4,67 +4,101 @@
     reason = "pointers of the caller become references and values here"
 )]
 
-use crate::callback;
 use crate::codes::Code;
 use crate::fault::{self, Fault};
+use crate::here::{self, Here};
+use parking_lot::Mutex;
 use std::any::Any;
 use std::ffi::c_char;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, Once, PoisonError, TryLockError};
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-/// An opaque handle: its state, and whether a panic has left it half-updated.
-///
-/// The lock is never waited for. A panic inside a call poisons it.
+/// An opaque handle.
 pub(crate) trait Handle {
     /// What calls work on.
     type State;
 
-    fn new(state: Self::State) -> Self;
-    fn state(&self) -> &Mutex<Self::State>;
-    fn into_state(self) -> Mutex<Self::State>;
+    fn new(guarded: Guarded<Self::State>) -> Self;
+    fn guarded(&self) -> &Guarded<Self::State>;
+    fn into_guarded(self) -> Guarded<Self::State>;
+}
+
+/// The state of a handle, and whether a panic has left it half-updated.
+///
+/// The lock is never waited for. That of the standard library knows about panics by itself, from a
+/// count on a page that no other part of a call touches.
+#[repr(C, align(512))]
+pub(crate) struct Guarded<T> {
+    poisoned: AtomicBool,
+    state: Mutex<T>,
+}
+
+/// Poisons a handle unless it is defused.
+struct Fuse<'a>(&'a AtomicBool);
+
+impl Drop for Fuse<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Runs `body` without a handle and turns what happens into a code.
-pub(crate) fn enter(body: impl FnOnce() -> Result<(), Fault>) -> u32 {
+#[inline(always)]
+pub(crate) fn enter(body: impl FnOnce(&Here) -> Result<(), Fault>) -> u32 {
     quiet_panics();
-    let was_inside = INSIDE.replace(true);
-    let outcome = catch_unwind(AssertUnwindSafe(body));
-    INSIDE.set(was_inside);
+    let outcome = here::inside(|here| catch_unwind(AssertUnwindSafe(|| body(here))));
     let code = match outcome {
         Ok(Ok(())) => Code::Ok,
-        Ok(Err(fault)) => {
-            if !fault.code.is_flow() {
-                fault::remember(fault.detail);
-            }
-            fault.code
-        }
-        Err(payload) => {
-            fault::remember(panic_text(payload.as_ref()).into());
-            // Dropping a payload may panic again, outside the net.
-            std::mem::forget(payload);
-            Code::Panic
-        }
+        Ok(Err(fault)) => failed(fault),
+        Err(payload) => panicked(payload),
     };
     code as u32
+}
+
+#[cold]
+fn failed(fault: Fault) -> Code {
+    if !fault.code.is_flow() {
+        fault::remember(fault.detail);
+    }
+    fault.code
+}
+
+#[cold]
+fn panicked(payload: Box<dyn Any + Send>) -> Code {
+    fault::remember(panic_text(payload.as_ref()).into());
+    // Dropping a payload may panic again, outside the net.
+    std::mem::forget(payload);
+    Code::Panic
 }
 
 /// Runs `body` on the state of `handle`.
 ///
 /// # Safety
 /// `handle` is NULL, or came from [`give`] and was not given to [`destroy`] since.
+#[inline(always)]
 pub(crate) unsafe fn with<H: Handle>(
     handle: *const H,
     body: impl FnOnce(&mut H::State) -> Result<(), Fault>,
 ) -> u32 {
-    enter(|| {
-        callback::refuse_inside()?;
+    enter(|here| {
+        here.refuse_in_callback()?;
         // SAFETY: the caller's promise; the state behind it is locked before it is touched.
-        let handle = unsafe { handle.as_ref() }.ok_or_else(|| Fault::null("handle"))?;
-        match handle.state().try_lock() {
-            Ok(mut state) => body(&mut state),
-            Err(TryLockError::WouldBlock) => Err(Code::ConcurrentUse.into()),
-            Err(TryLockError::Poisoned(_)) => Err(Code::Poisoned.into()),
-        }
+        let Some(handle) = (unsafe { handle.as_ref() }) else {
+            return Err(Fault::null("handle"));
+        };
+        let Guarded { state, poisoned } = handle.guarded();
+        let refusal = match state.try_lock() {
+            None => Code::ConcurrentUse,
+            Some(_) if poisoned.load(Ordering::Relaxed) => Code::Poisoned,
+            Some(mut state) => {
+                let fuse = Fuse(poisoned);
+                let outcome = body(&mut state);
+                std::mem::forget(fuse);
+                return outcome;
+            }
+        };
+        Err(refusal.into())
     })
 }
 
@@ -73,8 +107,8 @@ pub(crate) unsafe fn with<H: Handle>(
 /// # Safety
 /// `handle` is NULL or points to a pointer that is NULL or came from [`give`].
 pub(crate) unsafe fn destroy<H: Handle>(handle: *mut *mut H, last: impl FnOnce(H::State)) -> u32 {
-    enter(|| {
-        callback::refuse_inside()?;
+    enter(|here| {
+        here.refuse_in_callback()?;
         if handle.is_null() {
             return Ok(());
         }
@@ -84,22 +118,24 @@ pub(crate) unsafe fn destroy<H: Handle>(handle: *mut *mut H, last: impl FnOnce(H
         let Some(held) = (unsafe { inner.as_ref() }) else {
             return Ok(());
         };
-        if matches!(held.state().try_lock(), Err(TryLockError::WouldBlock)) {
+        if held.guarded().state.is_locked() {
             return Err(Code::ConcurrentUse.into());
         }
         // SAFETY: as for the read above.
         unsafe { handle.write_unaligned(std::ptr::null_mut()) };
         // SAFETY: `give` made it with `Box::into_raw`, and the caller's variable is NULL now.
         let held = unsafe { Box::from_raw(inner) };
-        let state = held.into_state();
-        last(state.into_inner().unwrap_or_else(PoisonError::into_inner));
+        last(held.into_guarded().state.into_inner());
         Ok(())
     })
 }
 
 /// Makes a handle and leaves it to the caller.
 pub(crate) fn give<H: Handle>(state: H::State) -> *mut H {
-    Box::into_raw(Box::new(H::new(state)))
+    Box::into_raw(Box::new(H::new(Guarded {
+        state: Mutex::new(state),
+        poisoned: AtomicBool::new(false),
+    })))
 }
 
 /// The caller's place for an output.
@@ -166,17 +202,18 @@ pub(crate) unsafe fn grown<T: Copy>(
 }
 
 /// Checks a size that the caller gave for a `T`.
+#[inline(always)]
 pub(crate) fn struct_size<T>(found: u32, name: &'static str) -> Result<(), Fault> {
     if found as usize == size_of::<T>() {
         return Ok(());
     }
-    Err(Fault::new(
-        Code::BadStructSize,
-        format!(
-            "struct size: expected {}, found {found}: {name}",
-            size_of::<T>()
-        ),
-    ))
+    Err(bad_struct_size(size_of::<T>(), found, name))
+}
+
+#[cold]
+fn bad_struct_size(expected: usize, found: u32, name: &str) -> Fault {
+    let text = format!("struct size: expected {expected}, found {found}: {name}");
+    Fault::new(Code::BadStructSize, text)
 }
 
 /// Reads the second field of a versioned struct, which is its ABI version in every version.
@@ -266,10 +303,6 @@ pub(crate) fn cut(text: &str, most: usize) -> &str {
     text.get(..text.floor_char_boundary(most)).unwrap_or("")
 }
 
-thread_local! {
-    static INSIDE: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
-}
-
 /// Keeps panics of calls and of the library's threads off the standard error stream.
 fn quiet_panics() {
     static ONCE: Once = Once::new();
@@ -278,7 +311,7 @@ fn quiet_panics() {
         std::panic::set_hook(Box::new(move |info| {
             let thread = std::thread::current();
             let ours = thread.name().is_some_and(|n| n.starts_with("echocart-"));
-            if !ours && !INSIDE.get() {
+            if !ours && !here::is_inside() {
                 others(info);
             }
         }));
@@ -296,17 +329,17 @@ mod tests {
     use super::*;
     use std::cell::Cell;
 
-    struct Counter(Mutex<u32>);
+    struct Counter(Guarded<u32>);
 
     impl Handle for Counter {
         type State = u32;
-        fn new(state: u32) -> Self {
-            Self(Mutex::new(state))
+        fn new(guarded: Guarded<u32>) -> Self {
+            Self(guarded)
         }
-        fn state(&self) -> &Mutex<u32> {
+        fn guarded(&self) -> &Guarded<u32> {
             &self.0
         }
-        fn into_state(self) -> Mutex<u32> {
+        fn into_guarded(self) -> Guarded<u32> {
             self.0
         }
     }

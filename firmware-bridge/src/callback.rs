@@ -2,29 +2,9 @@
 #![expect(unsafe_code, reason = "only the caller can vouch for its functions")]
 
 use crate::abi::{echocart_log_callback_t, echocart_result_t};
-use crate::codes::Code;
-use crate::fault::Fault;
-use std::cell::Cell;
+use crate::here::calling;
 use std::ffi::{CString, c_char, c_void};
 use std::fmt;
-
-thread_local! {
-    static CALLING: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Refuses a call that comes from inside a callback.
-pub(crate) fn refuse_inside() -> Result<(), Fault> {
-    if CALLING.get() {
-        return Err(Code::InCallback.into());
-    }
-    Ok(())
-}
-
-fn calling(call: impl FnOnce()) {
-    let was = CALLING.replace(true);
-    call();
-    CALLING.set(was);
-}
 
 type ResultFunction = unsafe extern "C" fn(*mut c_void, *const echocart_result_t);
 type LogFunction = unsafe extern "C" fn(*mut c_void, u32, *const c_char, u64);

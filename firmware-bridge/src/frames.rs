@@ -1,39 +1,76 @@
 //! The frame port: checks a frame of the caller's and puts it into the ring.
 
 use crate::abi::*;
+use crate::ahead;
 use crate::codes::Code;
 use crate::copy::append_rows;
 use crate::fault::Fault;
-use crate::intake::Intake;
+use crate::intake::{Intake, Phase};
+use crate::wrong::{self, Bounds, Refusal, Wrong};
 use echocart_core::clock::{self, Pace};
-use echocart_core::frame::{ExamToken, FrameMeta, HostMeta, PixelFormat, PixelLayout};
-use echocart_core::ring::Pushed;
-use std::fmt::Arguments;
+use echocart_core::frame::{FrameMeta, PixelFormat, PixelLayout};
+use echocart_core::region::Region;
+use echocart_core::ring::{Lease, Pushed, Shape};
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::AtomicPtr;
 
 /// Latest capture time: far from where sums of times overflow.
 const MAX_CAPTURE_NANOS: i64 = 1 << 62;
 /// How far a converted device time may run ahead of the clock.
 const MAX_AHEAD_NANOS: i64 = 100_000_000;
-const FLAGS: u32 = ECHOCART_FRAME_COLOUR_ON
-    | ECHOCART_FRAME_FROZEN
-    | ECHOCART_FRAME_HAS_ECG
-    | ECHOCART_FRAME_HAS_DEPTH
-    | ECHOCART_FRAME_HAS_SEQUENCE;
 
 /// State of a frame port handle.
+///
+/// It holds the next buffer before anybody asks for it, and knows the shape of the newest frame: a
+/// lease and a commit of another frame like it are short.
+#[repr(C)]
 pub(crate) struct FramePort {
     intake: Arc<Intake>,
+    /// Where the pixels of `held` are, and how many.
+    pixels: AtomicPtr<u8>,
+    held_bytes: usize,
+    /// How many of them are lent; 0 where none are.
+    lent_bytes: usize,
     pace: Pace,
-    lease: Option<Vec<u8>>,
-    leased_bytes: usize,
+    held: Option<Lease>,
+    fields: ShapeFields,
+    shape: Option<Shape>,
     sequence: Option<u64>,
+    /// What a lease and a commit touch beside this.
+    touched: [Region; 8],
+    next: Region,
+}
+
+/// What of a frame decides on its shape.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct ShapeFields {
+    format: u32,
+    width_px: u32,
+    height_px: u32,
+    row_stride_bytes: u32,
+    memory: u32,
+    chroma_offset_bytes: u64,
+    pixel_bytes: u64,
+}
+
+impl ShapeFields {
+    #[inline(always)]
+    fn of(frame: &echocart_frame_t) -> Self {
+        Self {
+            format: frame.format,
+            width_px: frame.width_px,
+            height_px: frame.height_px,
+            row_stride_bytes: frame.row_stride_bytes,
+            memory: frame.memory,
+            chroma_offset_bytes: frame.chroma_offset_bytes,
+            pixel_bytes: frame.pixel_bytes,
+        }
+    }
 }
 
 impl Drop for FramePort {
     fn drop(&mut self) {
-        self.release();
+        self.give_back();
         self.intake.close();
     }
 }
@@ -41,10 +78,16 @@ impl Drop for FramePort {
 impl FramePort {
     pub fn new(intake: Arc<Intake>, pace: Pace) -> Self {
         Self {
+            touched: intake.memory(),
+            next: Region::default(),
             intake,
             pace,
-            lease: None,
-            leased_bytes: 0,
+            held: None,
+            pixels: AtomicPtr::default(),
+            held_bytes: 0,
+            lent_bytes: 0,
+            fields: ShapeFields::default(),
+            shape: None,
             sequence: None,
         }
     }
@@ -58,95 +101,191 @@ impl FramePort {
     /// # Real-time
     /// Does not block. One copy; allocates only until every pooled buffer has held a frame of
     /// this size, and for the text of a fault.
-    #[inline]
     pub fn push(&mut self, frame: &echocart_frame_t, pixels: &[u8]) -> Result<u64, Fault> {
         let begin = clock::now_nanos();
-        let (meta, layout) = self.checked(frame, pixels.len(), begin)?;
+        let number = self
+            .try_push(frame, pixels, begin)
+            .map_err(|refusal| self.explain(refusal, frame, pixels.len(), begin))?;
+        self.intake.push.record_alone(since(begin));
+        Ok(number)
+    }
+
+    fn try_push(
+        &mut self,
+        frame: &echocart_frame_t,
+        pixels: &[u8],
+        begin: i64,
+    ) -> Result<u64, Refusal> {
+        if self.lent_bytes == 0 {
+            self.give_back();
+        }
+        let moment = wrong::moment(frame, self.latest(begin))?;
+        let (meta, layout) = wrong::shape(frame, pixels.len())?;
+        let meta = meta.at(moment);
         let pace = self.pace;
         let fill = |buffer: &mut Vec<u8>| copy_rows(pixels, &meta, layout, buffer);
         let pushed = self.intake.with(|producer| match pace {
             Pace::Max => producer.offer(meta, fill),
             Pace::Real => producer.push(meta, fill),
         })??;
-        let number = self.settle(pushed, frame)?;
-        self.intake.push.record(since(begin));
-        Ok(number)
+        Ok(self.settle(pushed, frame)?)
     }
 
     /// Lends a pooled buffer of at least `bytes` bytes.
-    #[inline]
+    #[inline(always)]
     pub fn lease(&mut self, bytes: u64) -> Result<*mut u8, Fault> {
-        if self.lease.is_some() {
+        let open = self.lent_bytes == 0 && self.intake.phase() == Phase::Running;
+        if !open || bytes.wrapping_sub(1) >= self.held_bytes as u64 {
+            self.lease_anew(bytes).map_err(refused)?;
+        }
+        self.lent_bytes = bytes as usize;
+        for region in self.touched {
+            ahead::data(region);
+        }
+        ahead::data(self.next);
+        Ok(*self.pixels.get_mut())
+    }
+
+    #[cold]
+    fn lease_anew(&mut self, bytes: u64) -> Result<(), Refusal> {
+        if self.lent_bytes != 0 {
             return Err(Code::BadState.into());
         }
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-        let lent = self.intake.with(|producer| producer.lease(bytes))??;
-        let lent = lent.ok_or(Code::WouldBlock)?;
-        self.leased_bytes = bytes;
-        Ok(self.lease.insert(lent).as_mut_ptr())
+        let mut held = self.held.take();
+        let leased = self
+            .intake
+            .with(|producer| producer.lease(bytes, &mut held));
+        self.hold(held);
+        leased??;
+        match self.held_bytes {
+            0 => Err(Code::WouldBlock.into()),
+            _ => Ok(()),
+        }
+    }
+
+    #[inline(always)]
+    fn hold(&mut self, mut lease: Option<Lease>) {
+        let pixels = lease.as_mut().map_or(&mut [][..], Lease::pixels);
+        *self.pixels.get_mut() = pixels.as_mut_ptr();
+        self.held_bytes = pixels.len();
+        // None was there: code to drop it would lie in the way.
+        std::mem::forget(std::mem::replace(&mut self.held, lease));
+    }
+
+    fn give_back(&mut self) {
+        self.release();
+        self.held_bytes = 0;
+        if let Some(held) = self.held.take() {
+            self.intake.give_back(held);
+        }
     }
 
     /// Puts the lent buffer into the ring and gives the frame's number.
     ///
     /// # Real-time
     /// Does not block, copy or allocate, but for the text of a fault.
-    #[inline]
+    #[inline(always)]
     pub fn commit(&mut self, frame: &echocart_frame_t) -> Result<u64, Fault> {
         let begin = clock::now_nanos();
-        let Some(lent) = &self.lease else {
-            return Err(Code::BadState.into());
-        };
-        if !std::ptr::eq(lent.as_ptr(), frame.pixels) {
-            return Err(Fault::bad("pixels", "the buffer lent", "another"));
-        }
         let found = usize::try_from(frame.pixel_bytes).unwrap_or(usize::MAX);
-        if found > self.leased_bytes {
-            return Err(more_than_lent(self.leased_bytes, found));
-        }
-        let (meta, layout) = self.checked(frame, found, begin)?;
-        let (live, lease) = (self.pace == Pace::Real, &mut self.lease);
-        let pushed = self
-            .intake
-            .with(|producer| producer.push_leased(meta, layout, lease, live))??;
-        if live {
-            self.release();
-        }
-        let number = self.settle(pushed, frame)?;
-        self.intake.commit.record(since(begin));
-        Ok(number)
-    }
-
-    /// Gives the lent buffer back.
-    #[inline]
-    pub fn release(&mut self) {
-        if let Some(lent) = self.lease.take() {
-            self.intake.give_back(lent);
+        match self.try_commit(frame, found, begin) {
+            Ok(number) => {
+                self.intake.commit.record_alone(since(begin));
+                Ok(number)
+            }
+            Err(refusal) => Err(self.explain(refusal, frame, found, begin)),
         }
     }
 
-    #[inline]
-    fn checked(
-        &self,
+    #[inline(always)]
+    fn try_commit(
+        &mut self,
         frame: &echocart_frame_t,
         found: usize,
-        now_nanos: i64,
-    ) -> Result<(FrameMeta, PixelLayout), Fault> {
-        let meta = meta(frame)?;
-        let layout = layout(frame, &meta, found)?;
-        let latest = match self.pace {
-            Pace::Max => MAX_CAPTURE_NANOS,
-            Pace::Real => now_nanos.saturating_add(MAX_AHEAD_NANOS),
-        };
-        if !(0..=latest).contains(&frame.capture_nanos) {
-            return Err(bad_time(latest, frame.capture_nanos));
+        begin: i64,
+    ) -> Result<u64, Refusal> {
+        if self.lent_bytes == 0 {
+            return Err(Code::BadState.into());
         }
-        Ok((meta, layout))
+        if !std::ptr::eq(*self.pixels.get_mut(), frame.pixels) {
+            return Err(Wrong::Buffer.into());
+        }
+        if found > self.lent_bytes {
+            return Err(Wrong::Lent.into());
+        }
+        let moment = wrong::moment(frame, self.latest(begin))?;
+        let shape = match self.shape {
+            Some(shape) if self.fields == ShapeFields::of(frame) => shape,
+            _ => self.shape_anew(frame, found)?,
+        };
+        let live = self.pace == Pace::Real;
+        let held = &mut self.held;
+        let pushed = self.intake.with(|producer| {
+            let lease = held.take()?;
+            let (pushed, lease) = producer.push_leased(&shape, moment, lease, live);
+            Some((pushed, lease, producer.next_lease()))
+        })?;
+        let (pushed, lease, next) = pushed.ok_or(Code::BadState)?;
+        self.hold(lease);
+        let pushed = pushed?;
+        self.next = next;
+        if live || pushed != Pushed::RingFull {
+            self.release();
+        }
+        Ok(self.settle(pushed, frame)?)
     }
 
-    #[inline]
-    fn settle(&mut self, pushed: Pushed, frame: &echocart_frame_t) -> Result<u64, Fault> {
+    #[cold]
+    fn shape_anew(&mut self, frame: &echocart_frame_t, found: usize) -> Result<Shape, Refusal> {
+        self.shape = None;
+        let (meta, layout) = wrong::shape(frame, found)?;
+        let shape = self
+            .intake
+            .with(|producer| producer.shape(&meta, layout))??;
+        self.fields = ShapeFields::of(frame);
+        self.shape = Some(shape);
+        Ok(shape)
+    }
+
+    /// Takes the lent buffer back.
+    #[inline(always)]
+    pub fn release(&mut self) {
+        self.lent_bytes = 0;
+    }
+
+    /// Latest capture time that a frame may have.
+    #[inline(always)]
+    fn latest(&self, now_nanos: i64) -> i64 {
+        match self.pace {
+            Pace::Max => MAX_CAPTURE_NANOS,
+            Pace::Real => now_nanos.saturating_add(MAX_AHEAD_NANOS),
+        }
+    }
+
+    #[cold]
+    fn explain(
+        &self,
+        refusal: Refusal,
+        frame: &echocart_frame_t,
+        found_bytes: usize,
+        now_nanos: i64,
+    ) -> Fault {
+        let Refusal::Frame(wrong) = refusal else {
+            return refused(refusal);
+        };
+        let bounds = Bounds {
+            latest_nanos: self.latest(now_nanos),
+            lent_bytes: self.lent_bytes,
+            found_bytes,
+        };
+        wrong.fault(frame, &bounds)
+    }
+
+    #[inline(always)]
+    fn settle(&mut self, pushed: Pushed, frame: &echocart_frame_t) -> Result<u64, Code> {
         if pushed == Pushed::RingFull && self.pace == Pace::Max {
-            return Err(Code::WouldBlock.into());
+            return Err(Code::WouldBlock);
         }
         if frame.flags & ECHOCART_FRAME_HAS_SEQUENCE != 0 {
             if let Some(last) = self.sequence {
@@ -157,124 +296,24 @@ impl FramePort {
         }
         match pushed {
             Pushed::Queued { number } => Ok(number),
-            Pushed::RingFull => Err(Code::Dropped.into()),
+            Pushed::RingFull => Err(Code::Dropped),
         }
     }
 }
 
-fn since(begin_nanos: i64) -> Duration {
-    Duration::from_nanos((clock::now_nanos() - begin_nanos).unsigned_abs())
-}
-
+/// The fault of what needs no frame to be explained.
 #[cold]
-fn more_than_lent(lent: usize, found: usize) -> Fault {
-    let expected = format!("at most the {lent} bytes lent");
-    Fault::bad("pixel_bytes", &expected, found)
+fn refused(refusal: Refusal) -> Fault {
+    match refusal {
+        Refusal::Code(code) => code.into(),
+        Refusal::Ring(error) => error.into(),
+        Refusal::Frame(wrong) => Fault::bad("frame", "good fields", format!("{wrong:?}")),
+    }
 }
 
-#[cold]
-fn bad_time(latest: i64, found: i64) -> Fault {
-    let text = format!("expected 0 to {latest}, found {found}: capture_nanos");
-    Fault::new(Code::BadTime, text)
-}
-
-#[cold]
-fn unsupported(memory: u32) -> Fault {
-    let text = format!("expected HOST (0) in this version, found {memory}: memory");
-    Fault::new(Code::Unsupported, text)
-}
-
-#[cold]
-fn bad_size(expected: Arguments<'_>, found: u64, field: &str) -> Fault {
-    let text = format!("expected {expected}, found {found}: {field}");
-    Fault::new(Code::BadFrameSize, text)
-}
-
-#[inline]
-fn meta(frame: &echocart_frame_t) -> Result<FrameMeta, Fault> {
-    let format = match frame.format {
-        ECHOCART_PIXEL_GRAY8 => PixelFormat::Gray8,
-        ECHOCART_PIXEL_RGB24 => PixelFormat::Rgb24,
-        ECHOCART_PIXEL_BGRA32 => PixelFormat::Bgra32,
-        ECHOCART_PIXEL_YUY2 => PixelFormat::Yuy2,
-        ECHOCART_PIXEL_NV12 => PixelFormat::Nv12,
-        unknown => return Err(Fault::bad("format", "one of ECHOCART_PIXEL_*", unknown)),
-    };
-    match frame.memory {
-        ECHOCART_MEMORY_HOST => {}
-        ECHOCART_MEMORY_CUDA | ECHOCART_MEMORY_DMABUF => {
-            return Err(unsupported(frame.memory));
-        }
-        unknown => return Err(Fault::bad("memory", "one of ECHOCART_MEMORY_*", unknown)),
-    }
-    if frame.flags & !FLAGS != 0 {
-        return Err(Fault::bad("flags", "ECHOCART_FRAME_* only", frame.flags));
-    }
-    let has = |flag| frame.flags & flag != 0;
-    let ecg_millivolts = has(ECHOCART_FRAME_HAS_ECG).then_some(frame.ecg_millivolts);
-    if let Some(found) = ecg_millivolts.filter(|v| !v.is_finite()) {
-        return Err(Fault::bad("ecg_millivolts", "a finite number", found));
-    }
-    let depth_mm = has(ECHOCART_FRAME_HAS_DEPTH).then_some(frame.depth_mm);
-    if let Some(found) = depth_mm.filter(|v| !(v.is_finite() && *v > 0.0)) {
-        return Err(Fault::bad("depth_mm", "a number above 0", found));
-    }
-    Ok(FrameMeta {
-        width_px: frame.width_px,
-        height_px: frame.height_px,
-        format,
-        capture_nanos: frame.capture_nanos,
-        pass: frame.pass,
-        host: HostMeta {
-            frame_id: Some(frame.host_frame_id),
-            exam: ExamToken(frame.exam_token),
-            colour_on: has(ECHOCART_FRAME_COLOUR_ON),
-            frozen: has(ECHOCART_FRAME_FROZEN),
-            ecg_millivolts,
-            depth_mm,
-        },
-    })
-}
-
-/// Where the rows are, after checking that all are there.
-#[inline]
-fn layout(frame: &echocart_frame_t, meta: &FrameMeta, found: usize) -> Result<PixelLayout, Fault> {
-    let (across, down) = meta.format.granule_px();
-    for (name, found, granule) in [
-        ("width_px", frame.width_px, across),
-        ("height_px", frame.height_px, down),
-    ] {
-        if found == 0 || !found.is_multiple_of(granule) {
-            let expected = format_args!("a multiple of {granule} above 0");
-            return Err(bad_size(expected, found.into(), name));
-        }
-    }
-    let row = u64::from(frame.width_px) * meta.format.bytes() as u64;
-    let stride = u64::from(frame.row_stride_bytes);
-    if stride < row {
-        let expected = format_args!("at least {row}");
-        return Err(bad_size(expected, stride, "row_stride_bytes"));
-    }
-    let luma = stride * u64::from(frame.height_px);
-    let chroma = match frame.chroma_offset_bytes {
-        0 => luma,
-        given if meta.format == PixelFormat::Nv12 && given >= luma - (stride - row) => given,
-        given => {
-            let field = "chroma_offset_bytes";
-            let expected = format_args!("0, or of NV12 behind the luminance");
-            return Err(bad_size(expected, given, field));
-        }
-    };
-    let layout = PixelLayout {
-        stride_bytes: frame.row_stride_bytes as usize,
-        chroma_offset_bytes: usize::try_from(chroma).unwrap_or(usize::MAX),
-    };
-    let least = layout.needed_bytes(meta);
-    if (found as u64) < least {
-        let expected = format_args!("at least {least}");
-        return Err(bad_size(expected, found as u64, "pixel_bytes"));
-    }
-    Ok(layout)
+#[inline(always)]
+fn since(begin_nanos: i64) -> u64 {
+    (clock::now_nanos() - begin_nanos).unsigned_abs()
 }
 
 /// Copies all rows without padding, the plane of U and V behind the one of Y.
@@ -294,6 +333,8 @@ fn copy_rows(pixels: &[u8], meta: &FrameMeta, layout: PixelLayout, buffer: &mut 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trial;
+    use echocart_core::frame::HostMeta;
 
     fn rows(stride_bytes: usize, row: u32, rows: u32, bytes: usize) -> Vec<u8> {
         let pixels: Vec<u8> = (0..bytes).map(|at| at as u8).collect();
@@ -312,6 +353,131 @@ mod tests {
         };
         copy_rows(&pixels, &meta, layout, &mut buffer);
         buffer
+    }
+
+    /// A frame of 32x32 GRAY8 in a buffer.
+    fn frame(pixels: *const u8, capture_nanos: i64) -> echocart_frame_t {
+        echocart_frame_t {
+            struct_size: size_of::<echocart_frame_t>() as u32,
+            format: ECHOCART_PIXEL_GRAY8,
+            width_px: 32,
+            height_px: 32,
+            row_stride_bytes: 32,
+            pass: 0,
+            pixels,
+            pixel_bytes: 1024,
+            capture_nanos,
+            host_frame_id: 0,
+            sequence: 0,
+            exam_token: [0; ECHOCART_EXAM_TOKEN_BYTES],
+            flags: 0,
+            memory: 0,
+            ecg_millivolts: 0.0,
+            depth_mm: 0.0,
+            chroma_offset_bytes: 0,
+            memory_handle: 0,
+        }
+    }
+
+    #[test]
+    fn a_known_shape_is_checked_again_once_any_field_of_it_is_another() {
+        let (mut session, mut port, _results) = trial::parts("untrained", Pace::Max, true);
+        session.start().unwrap();
+        type Change = fn(&mut echocart_frame_t);
+        let changes: [(Change, Code, &str); 11] = [
+            (|f| f.format = 9, Code::BadArgument, "9: format"),
+            (|f| f.memory = 1, Code::Unsupported, "1: memory"),
+            (|f| f.memory = 7, Code::BadArgument, "7: memory"),
+            (
+                |f| f.width_px = 33,
+                Code::BadFrameSize,
+                "least 33, found 32: row_stride_bytes",
+            ),
+            (|f| f.width_px = 0, Code::BadFrameSize, "0: width_px"),
+            (
+                |f| f.height_px = 33,
+                Code::BadFrameSize,
+                "least 1056, found 1024: pixel_bytes",
+            ),
+            (
+                |f| f.row_stride_bytes = 31,
+                Code::BadFrameSize,
+                "least 32, found 31: row_stride_bytes",
+            ),
+            (
+                |f| f.row_stride_bytes = 33,
+                Code::BadFrameSize,
+                "least 1055, found 1024: pixel_bytes",
+            ),
+            (
+                |f| f.chroma_offset_bytes = 5,
+                Code::BadFrameSize,
+                "5: chroma_offset_bytes",
+            ),
+            (
+                |f| f.pixel_bytes = 1023,
+                Code::BadFrameSize,
+                "least 1024, found 1023: pixel_bytes",
+            ),
+            (
+                |f| f.format = ECHOCART_PIXEL_BGRA32,
+                Code::BadFrameSize,
+                "least 128, found 32: row_stride_bytes",
+            ),
+        ];
+        let mut at_nanos = 0;
+        for (change, code, text) in changes {
+            for known in [true, false] {
+                at_nanos += 40_000_000;
+                let pixels = port.lease(1024).unwrap();
+                let good = frame(pixels, at_nanos);
+                let mut bad = good;
+                change(&mut bad);
+                if known {
+                    assert!(port.shape.is_some() || at_nanos == 40_000_000);
+                } else {
+                    port.shape = None;
+                }
+                let fault = port.commit(&bad).unwrap_err();
+                assert_eq!(fault.code, code, "{}", fault.detail);
+                assert!(fault.detail.ends_with(text), "{text}: {}", fault.detail);
+                assert_eq!(port.lease(1).unwrap_err().code, Code::BadState);
+                port.commit(&good).unwrap();
+                assert_eq!(port.commit(&good).unwrap_err().code, Code::BadState);
+            }
+        }
+    }
+
+    #[test]
+    fn the_buffer_that_is_held_grows_with_a_lease_and_goes_back_for_a_copy() {
+        let (mut session, mut port, _results) = trial::parts("untrained", Pace::Max, true);
+        session.start().unwrap();
+        let pixels = port.lease(1024).unwrap();
+        port.commit(&frame(pixels, 0)).unwrap();
+        assert!(port.held.is_some());
+        port.lease(100).unwrap();
+        port.release();
+        port.lease(5000).unwrap();
+        assert!(port.held_bytes >= 5000);
+        let mut small = frame(*port.pixels.get_mut(), 40_000_000);
+        small.pixel_bytes = 5001;
+        let fault = port.commit(&small).unwrap_err();
+        assert!(
+            fault
+                .detail
+                .contains("at most the 5000 bytes lent, found 5001"),
+            "{}",
+            fault.detail
+        );
+        port.release();
+        let pixels = [7; 1024];
+        port.push(&frame(pixels.as_ptr(), 40_000_000), &pixels)
+            .unwrap();
+        assert!(port.held.is_none());
+        port.lease(1024).unwrap();
+        port.push(&frame(pixels.as_ptr(), 80_000_000), &pixels)
+            .unwrap();
+        assert!(port.held.is_some() && port.lent_bytes == 1024);
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use crate::codes::Code;
 use crate::fault::Fault;
-use crate::sync::{AtomicU8, AtomicU64, FrameProducer, Mutex, Ordering, PoisonError};
+use crate::sync::{AtomicU8, AtomicU64, FrameProducer, Lease, Mutex, Ordering};
 use echocart_core::latency::Histogram;
+use echocart_core::region::Region;
 
 /// How far a session is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +17,7 @@ pub(crate) enum Phase {
 }
 
 /// The producer's end of the ring, its gate and its meters.
+#[repr(align(512))]
 pub(crate) struct Intake {
     producer: Mutex<Option<FrameProducer>>,
     phase: AtomicU8,
@@ -35,6 +37,7 @@ impl Intake {
         }
     }
 
+    #[inline(always)]
     pub fn phase(&self) -> Phase {
         match self.phase.load(Ordering::Relaxed) {
             0 => Phase::Created,
@@ -63,29 +66,43 @@ impl Intake {
     }
 
     /// Calls with the producer if frames are taken now. Does not block.
-    pub fn with<T>(&self, call: impl FnOnce(&mut FrameProducer) -> T) -> Result<T, Fault> {
+    #[inline(always)]
+    pub fn with<T>(&self, call: impl FnOnce(&mut FrameProducer) -> T) -> Result<T, Code> {
         match self.phase() {
             Phase::Running => {}
-            Phase::Created | Phase::Paused => return Err(Code::Paused.into()),
-            Phase::Ended => return Err(Code::Closed.into()),
+            Phase::Created | Phase::Paused => return Err(Code::Paused),
+            Phase::Ended => return Err(Code::Closed),
         }
         // Only a thread that closes the intake can hold the lock now.
-        let Ok(mut producer) = self.producer.try_lock() else {
-            return Err(Code::Closed.into());
+        let Some(mut producer) = self.producer.try_lock() else {
+            return Err(Code::Closed);
         };
         match producer.as_mut() {
             Some(producer) => Ok(call(producer)),
-            None => Err(Code::Closed.into()),
+            None => Err(Code::Closed),
         }
     }
 
     /// Gives a lent buffer back to the pool if there still is one.
-    pub fn give_back(&self, lent: Vec<u8>) {
-        if let Ok(mut producer) = self.producer.try_lock()
+    pub fn give_back(&self, lent: Lease) {
+        if let Some(mut producer) = self.producer.try_lock()
             && let Some(producer) = producer.as_mut()
         {
             producer.give_back(lent);
         }
+    }
+
+    /// What a lease and a commit read and write.
+    pub fn memory(&self) -> [Region; 8] {
+        let mut regions = [Region::default(); 8];
+        let own = [Region::of(self), self.commit.memory()];
+        let producer = self.producer.lock();
+        let rings = producer.as_ref().map(FrameProducer::memory);
+        let all = own.into_iter().chain(rings.into_iter().flatten());
+        for (place, region) in regions.iter_mut().zip(all) {
+            *place = region;
+        }
+        regions
     }
 
     pub fn missing(&self, frames: u64) {
@@ -99,9 +116,6 @@ impl Intake {
     /// Ends the stream. Waits for a push in progress.
     pub fn close(&self) {
         self.phase.store(Phase::Ended as u8, Ordering::Relaxed);
-        self.producer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        self.producer.lock().take();
     }
 }

@@ -13,6 +13,7 @@ pub mod codes;
 mod copy;
 mod fault;
 mod frames;
+mod here;
 mod intake;
 mod layout;
 mod load;
@@ -24,5 +25,6 @@ mod sync;
 mod system;
 #[cfg(any(test, feature = "trial"))]
 pub mod trial;
+mod wrong;
 
 pub use codes::Code;

@@ -62,6 +62,10 @@ pub unsafe extern "C" fn echocart_frame_push(
 ///
 /// # Safety
 /// `port` came from `echocart_session_create`; `out_pixels` is writable for a pointer.
+#[cfg_attr(
+    all(target_os = "linux", target_arch = "x86_64"),
+    unsafe(link_section = "echocart_lease")
+)]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn echocart_frame_lease(
     port: *mut echocart_frame_port_t,

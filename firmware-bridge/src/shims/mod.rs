@@ -9,7 +9,7 @@
 )]
 
 use crate::abi::ECHOCART_ABI_VERSION;
-use crate::boundary::{self, Handle, Out, enter};
+use crate::boundary::{self, Guarded, Handle, Out, enter};
 use crate::codes::Code;
 use crate::fault;
 use crate::frames::FramePort;
@@ -17,7 +17,6 @@ use crate::results::ResultPort;
 use crate::session::SessionState;
 use echocart_core::clock;
 use std::ffi::c_char;
-use std::sync::Mutex;
 
 pub mod session;
 
@@ -26,28 +25,28 @@ pub mod frame;
 pub mod result;
 
 /// Life cycle of one pipeline. One thread at a time may use it.
-pub struct echocart_session_t(Mutex<SessionState>);
+pub struct echocart_session_t(Guarded<SessionState>);
 
 /// Where frames go in. One thread at a time may use it; it need not be the session's.
-pub struct echocart_frame_port_t(Mutex<FramePort>);
+pub struct echocart_frame_port_t(Guarded<FramePort>);
 
 /// Where results come out. One thread at a time may use it; it need not be the session's.
-pub struct echocart_result_port_t(Mutex<ResultPort>);
+pub struct echocart_result_port_t(Guarded<ResultPort>);
 
 macro_rules! handle {
     ($handle:ident, $state:ident) => {
         impl Handle for $handle {
             type State = $state;
 
-            fn new(state: $state) -> Self {
-                Self(Mutex::new(state))
+            fn new(guarded: Guarded<$state>) -> Self {
+                Self(guarded)
             }
 
-            fn state(&self) -> &Mutex<$state> {
+            fn guarded(&self) -> &Guarded<$state> {
                 &self.0
             }
 
-            fn into_state(self) -> Mutex<$state> {
+            fn into_guarded(self) -> Guarded<$state> {
                 self.0
             }
         }
@@ -96,7 +95,7 @@ pub unsafe extern "C" fn echocart_last_error(
 ) -> u32 {
     let text = fault::last();
     // SAFETY: the caller's promise.
-    enter(|| unsafe { boundary::put_text(&text, buffer, buffer_bytes, out_text_bytes) })
+    enter(|_| unsafe { boundary::put_text(&text, buffer, buffer_bytes, out_text_bytes) })
 }
 
 /// Gives the time on the clock of all `_nanos` fields: monotonic, from an arbitrary start.
@@ -107,9 +106,13 @@ pub unsafe extern "C" fn echocart_last_error(
 ///
 /// # Safety
 /// `out_nanos` is writable for 8 bytes.
+#[cfg_attr(
+    all(target_os = "linux", target_arch = "x86_64"),
+    unsafe(link_section = "echocart_lease")
+)]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn echocart_clock_now(out_nanos: *mut i64) -> u32 {
-    enter(|| {
+    enter(|_| {
         // SAFETY: the caller's promise.
         unsafe { Out::new(out_nanos, "out_nanos") }?.set(clock::now_nanos());
         Ok(())

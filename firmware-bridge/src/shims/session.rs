@@ -42,7 +42,7 @@ pub unsafe extern "C" fn echocart_session_create(
     out_frame_port: *mut *mut echocart_frame_port_t,
     out_result_port: *mut *mut echocart_result_port_t,
 ) -> u32 {
-    enter(|| {
+    enter(|_| {
         // SAFETY: the caller's promise.
         let (request, out_session, out_frame_port, out_result_port) = unsafe {
             (
@@ -80,7 +80,7 @@ pub unsafe extern "C" fn echocart_self_test(
     report_bytes: u32,
     out_report: *mut echocart_self_test_t,
 ) -> u32 {
-    enter(|| {
+    enter(|_| {
         // SAFETY: the caller's promise.
         let (request, out_report) = unsafe {
             let request = request(config)?;

@@ -158,7 +158,7 @@ pub unsafe extern "C" fn echocart_trial_create(
     out_frame_port: *mut *mut echocart_frame_port_t,
     out_result_port: *mut *mut echocart_result_port_t,
 ) -> u32 {
-    boundary::enter(|| {
+    boundary::enter(|_| {
         // SAFETY: the caller's promise.
         let (out_session, out_frame_port, out_result_port) = unsafe {
             (

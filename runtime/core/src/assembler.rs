@@ -51,7 +51,7 @@ pub(crate) struct Handoff {
 
 /// A frame that no slot was decided for yet.
 struct Waiting {
-    queued: Queued,
+    queued: Box<Queued>,
     sector: u32,
     /// The imaging area was known when it came, and nothing spoke against it.
     sure: bool,
@@ -209,7 +209,7 @@ impl Assembler {
         }
     }
 
-    fn frame(&mut self, mut queued: Queued) {
+    fn frame(&mut self, mut queued: Box<Queued>) {
         self.at_hand = true;
         for notice in std::mem::take(&mut queued.notices) {
             self.noticed(notice);
@@ -309,7 +309,7 @@ impl Assembler {
         self.context.newest_exam.begin(exam.number);
         self.ledger.reject_all(Reason::NewExam);
         for waiting in self.waiting.drain(..) {
-            self.frames.give_back(waiting.queued.pixels);
+            self.frames.give_back(waiting.queued);
         }
         for at in 0..self.lanes.len() {
             self.lanes[at].context.seat.begin_exam();
@@ -328,11 +328,11 @@ impl Assembler {
         self.announce(Cause::Exam, Reason::NewExam);
     }
 
-    fn refuse(&mut self, queued: Queued, reason: Reason) {
+    fn refuse(&mut self, queued: Box<Queued>, reason: Reason) {
         self.at_hand = false;
         self.record(|| Record::Frame(self.frame_record(&queued, Some(reason), None)));
         self.ledger.reject(reason);
-        self.frames.give_back(queued.pixels);
+        self.frames.give_back(queued);
         self.publish();
     }
 
@@ -343,7 +343,7 @@ impl Assembler {
             match verdict {
                 Verdict::Passed(candidate) => {
                     if let Some(waiting) = self.waiting_frame(candidate.number) {
-                        self.frames.give_back(waiting.queued.pixels);
+                        self.frames.give_back(waiting.queued);
                     }
                     self.ledger.release(candidate.number);
                 }
@@ -419,7 +419,7 @@ impl Assembler {
                 self.ledger
                     .release_rejected(queued.number, Reason::NotPermitted);
             }
-            self.frames.give_back(queued.pixels);
+            self.frames.give_back(queued);
         }
         self.untold_slots += 1;
         self.record(|| Record::Slot(decided));

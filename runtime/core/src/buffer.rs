@@ -68,6 +68,12 @@ impl FrameBuffer {
         self.loan = None;
     }
 
+    /// The buffer of ours, also while something is lent.
+    #[inline]
+    pub fn own(&mut self) -> &mut Vec<u8> {
+        &mut self.own
+    }
+
     /// The buffer of ours, to be filled: its content is that of some earlier frame.
     pub fn refill(&mut self) -> &mut Vec<u8> {
         self.release();

@@ -12,7 +12,11 @@ static EPOCH: OnceLock<Instant> = OnceLock::new();
 #[inline]
 pub fn now_nanos() -> i64 {
     let epoch = EPOCH.get_or_init(Instant::now);
-    i64::try_from(epoch.elapsed().as_nanos()).unwrap_or(i64::MAX)
+    let since = epoch.elapsed();
+    // Below 2^63 for 292 years.
+    (since.as_secs() as i64)
+        .wrapping_mul(1_000_000_000)
+        .wrapping_add(since.subsec_nanos().into())
 }
 
 /// How time passes for a session.

@@ -23,22 +23,21 @@ impl PixelFormat {
     /// Bytes per pixel of a row; of NV12 in its plane of Y.
     #[inline]
     pub fn bytes(self) -> usize {
-        match self {
-            Self::Gray8 | Self::Nv12 => 1,
-            Self::Rgb24 => 3,
-            Self::Bgra32 => 4,
-            Self::Yuy2 => 2,
-        }
+        let beyond_one = match self {
+            Self::Gray8 | Self::Nv12 => 0,
+            Self::Yuy2 => 1,
+            Self::Rgb24 => 2,
+            Self::Bgra32 => 3,
+        };
+        1 + beyond_one
     }
 
     /// What width and height are multiples of.
     #[inline]
     pub fn granule_px(self) -> (u32, u32) {
-        match self {
-            Self::Gray8 | Self::Rgb24 | Self::Bgra32 => (1, 1),
-            Self::Yuy2 => (2, 1),
-            Self::Nv12 => (2, 2),
-        }
+        let across = matches!(self, Self::Yuy2 | Self::Nv12);
+        let down = matches!(self, Self::Nv12);
+        (1 + u32::from(across), 1 + u32::from(down))
     }
 
     /// Rows of bytes that a picture of `height_px` has, the plane of U and V included.
@@ -111,7 +110,29 @@ pub struct FrameMeta {
     pub host: HostMeta,
 }
 
+/// What tells a frame from the next one of the same shape.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FrameMoment {
+    /// As [`FrameMeta::capture_nanos`].
+    pub capture_nanos: i64,
+    /// As [`FrameMeta::pass`].
+    pub pass: u32,
+    /// As [`FrameMeta::host`].
+    pub host: HostMeta,
+}
+
 impl FrameMeta {
+    /// The same shape at another moment.
+    #[inline]
+    pub fn at(self, moment: FrameMoment) -> Self {
+        Self {
+            capture_nanos: moment.capture_nanos,
+            pass: moment.pass,
+            host: moment.host,
+            ..self
+        }
+    }
+
     /// Bytes of one row without padding.
     #[inline]
     pub fn row_bytes(&self) -> usize {

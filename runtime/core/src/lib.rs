@@ -40,6 +40,7 @@ pub mod preprocess;
 pub mod pulse;
 mod readings;
 pub mod recorder;
+pub mod region;
 pub mod ring;
 #[cfg(test)]
 mod schema;

@@ -10,7 +10,8 @@ pub use crate::pool::PoolSize;
 use crate::buffer::FrameBuffer;
 use crate::events::Exam;
 use crate::exam::NewestExam;
-use crate::frame::{ExamToken, FrameMeta, PixelLayout};
+use crate::frame::{ExamToken, FrameMeta, FrameMoment, HostMeta, PixelFormat, PixelLayout};
+use crate::region::Region;
 use crate::source::{Notice, SourceTraits};
 use crate::spsc::{QueueIn, QueueOut, queue};
 use crate::sync::{Arc, AtomicBool, AtomicU64, Ordering, Thread, fence};
@@ -25,7 +26,9 @@ const NOTICES: usize = 16;
 /// Latest capture time, some 146 years: far enough from overflow for every sum of times.
 pub const MAX_CAPTURE_NANOS: i64 = 1 << 62;
 
-/// A frame in the ring.
+/// A frame in the ring, and between two frames the buffer of the next one. It goes round in its box,
+/// which lies on one page.
+#[repr(align(256))]
 pub(crate) struct Queued {
     pub meta: FrameMeta,
     pub pixels: FrameBuffer,
@@ -39,6 +42,53 @@ pub(crate) struct Queued {
     pub anew: bool,
     pub captured: u64,
     pub dropped: u64,
+}
+
+impl Queued {
+    /// A buffer that no frame was in.
+    fn empty() -> Box<Self> {
+        let meta = FrameMeta {
+            width_px: 0,
+            height_px: 0,
+            format: PixelFormat::Gray8,
+            capture_nanos: 0,
+            pass: 0,
+            host: HostMeta::default(),
+        };
+        Box::new(Self {
+            layout: PixelLayout::packed(&meta),
+            meta,
+            pixels: FrameBuffer::default(),
+            number: 0,
+            exam: Exam::default(),
+            source: SourceTraits::default(),
+            notices: Vec::new(),
+            anew: false,
+            captured: 0,
+            dropped: 0,
+        })
+    }
+}
+
+/// Size, format and rows of frames that a [`FrameProducer`] takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    width_px: u32,
+    height_px: u32,
+    format: PixelFormat,
+    layout: PixelLayout,
+    needed_bytes: usize,
+}
+
+/// A buffer of the pool while someone outside fills it.
+pub struct Lease(Box<Queued>);
+
+impl Lease {
+    /// The bytes that were asked for, and maybe more: its content is that of some earlier frame.
+    #[inline]
+    pub fn pixels(&mut self) -> &mut [u8] {
+        self.0.pixels.own()
+    }
 }
 
 #[derive(Default)]
@@ -97,10 +147,11 @@ pub enum PushError {
 
 /// The source's end of the ring.
 pub struct FrameProducer {
-    ring: QueueIn<Queued>,
-    free: QueueOut<FrameBuffer>,
+    ring: QueueIn<Box<Queued>>,
+    free: QueueOut<Box<Queued>>,
     /// Buffers that came back unused, for the next frames.
-    spare: Vec<FrameBuffer>,
+    #[expect(clippy::vec_box, reason = "they go round in their boxes")]
+    spare: Vec<Box<Queued>>,
     totals: Arc<Totals>,
     captured: u64,
     dropped: u64,
@@ -117,8 +168,8 @@ pub struct FrameProducer {
 
 /// The assembler's end of the ring.
 pub(crate) struct FrameConsumer {
-    ring: QueueOut<Queued>,
-    free: QueueIn<FrameBuffer>,
+    ring: QueueOut<Box<Queued>>,
+    free: QueueIn<Box<Queued>>,
     pool: Arc<PoolSize>,
     totals: Arc<Totals>,
     captured: u64,
@@ -134,10 +185,10 @@ pub(crate) fn frame_ring(
 ) -> (FrameProducer, FrameConsumer) {
     let (ring_in, ring_out) = queue(frames);
     let (mut free_in, free_out) = queue(frames + SPARE_BUFFERS);
-    for _ in 0..frames + SPARE_BUFFERS {
-        let _ = free_in.try_push(FrameBuffer::default());
-    }
     let totals = Arc::new(Totals::default());
+    for _ in 0..frames + SPARE_BUFFERS {
+        let _ = free_in.try_push(Queued::empty());
+    }
     let pool = Arc::new(PoolSize {
         buffers: frames + SPARE_BUFFERS,
         bytes: AtomicU64::new(0),
@@ -235,16 +286,16 @@ impl FrameProducer {
         Ok(pushed)
     }
 
-    /// Takes a pooled buffer of at least `bytes` bytes out of the pool, to be filled and given to
-    /// [`FrameProducer::push_leased`] or [`FrameProducer::give_back`]. None when none is free.
+    /// Leaves a pooled buffer of at least `bytes` bytes in `lease`, the one in it if there is one, to be
+    /// filled and given to [`FrameProducer::push_leased`] or [`FrameProducer::give_back`]. Nothing is in
+    /// it when none is free.
     ///
     /// # Errors
     /// [`PushError::Size`], [`PushError::Ended`].
     ///
     /// # Real-time
     /// Does not block. Allocates only while the buffer is too small.
-    #[inline]
-    pub fn lease(&mut self, bytes: usize) -> Result<Option<Vec<u8>>, PushError> {
+    pub fn lease(&mut self, bytes: usize, lease: &mut Option<Lease>) -> Result<(), PushError> {
         if bytes == 0 || bytes > self.max_frame_bytes {
             return Err(PushError::Size {
                 most: self.max_frame_bytes,
@@ -254,66 +305,89 @@ impl FrameProducer {
         if self.totals.abandoned.load(Ordering::Relaxed) {
             return Err(PushError::Ended);
         }
-        let Some(mut pixels) = self.spare.pop().or_else(|| self.free.try_pop()) else {
-            return Ok(None);
-        };
-        if pixels.len() < bytes {
-            self.resize(&mut pixels, bytes);
+        if lease.is_none() {
+            *lease = self.any_unused().map(Lease);
         }
-        Ok(Some(pixels.into()))
+        if let Some(Lease(place)) = lease
+            && place.pixels.own().len() < bytes
+        {
+            self.resize(&mut place.pixels, bytes);
+        }
+        Ok(())
     }
 
     /// Gives a leased buffer back unused.
     #[inline]
-    pub fn give_back(&mut self, pixels: Vec<u8>) {
-        self.spare.push(pixels.into());
+    pub fn give_back(&mut self, lease: Lease) {
+        self.spare.push(lease.0);
     }
 
-    /// Hands over a leased buffer with a frame in it. `live` says whether a full ring drops the
-    /// frame, as [`FrameProducer::push`] does, or leaves it in `pixels`, as
-    /// [`FrameProducer::offer`] does. `pixels` is left in place unless the frame was taken.
+    /// Checks frames of one shape for [`FrameProducer::push_leased`], once for all of them.
     ///
     /// # Errors
-    /// [`PushError`]; the frame is then not counted.
+    /// [`PushError::Size`].
+    pub fn shape(&self, meta: &FrameMeta, layout: PixelLayout) -> Result<Shape, PushError> {
+        let needed = usize::try_from(layout.needed_bytes(meta)).unwrap_or(usize::MAX);
+        self.check_size(meta, needed)?;
+        Ok(Shape {
+            width_px: meta.width_px,
+            height_px: meta.height_px,
+            format: meta.format,
+            layout,
+            needed_bytes: needed,
+        })
+    }
+
+    /// Hands over a leased buffer with a frame in it, and gives the next one where one is free; the
+    /// same buffer unless the frame was taken. `live` says whether a full ring drops the frame, as
+    /// [`FrameProducer::push`] does, or leaves it in the buffer, as [`FrameProducer::offer`] does.
+    ///
+    /// With [`PushError`] the frame is not counted.
     ///
     /// # Real-time
     /// Does not block, copy or allocate.
-    #[inline]
+    #[inline(always)]
     pub fn push_leased(
         &mut self,
-        meta: FrameMeta,
-        layout: PixelLayout,
-        pixels: &mut Option<Vec<u8>>,
+        shape: &Shape,
+        moment: FrameMoment,
+        mut lease: Lease,
         live: bool,
-    ) -> Result<Pushed, PushError> {
-        let needed = usize::try_from(layout.needed_bytes(&meta)).unwrap_or(usize::MAX);
-        self.check(&meta, needed)?;
-        let found = pixels.as_ref().map_or(0, Vec::len);
-        if found < needed {
-            return Err(PushError::Pixels {
-                expected: needed,
-                found,
-            });
+    ) -> (Result<Pushed, PushError>, Option<Lease>) {
+        let (needed, most) = (shape.needed_bytes, self.max_frame_bytes);
+        let found = lease.pixels().len();
+        if needed > found.min(most) {
+            return (Err(too_few(needed, found, most)), Some(lease));
         }
-        self.enter_exam(meta.host.exam, live);
-        let pushed = match pixels.take() {
-            Some(filled) if !self.ring.is_full() => self.enqueue(meta, layout, filled.into()),
-            kept => {
-                *pixels = kept;
-                Pushed::RingFull
-            }
+        if let Err(error) = self.check_moment(moment.capture_nanos) {
+            return (Err(error), Some(lease));
+        }
+        let Lease(place) = lease;
+        self.enter_exam(moment.host.exam, live);
+        let meta = FrameMeta {
+            width_px: shape.width_px,
+            height_px: shape.height_px,
+            format: shape.format,
+            capture_nanos: moment.capture_nanos,
+            pass: moment.pass,
+            host: moment.host,
         };
-        if live {
-            self.count_dropped(pushed);
+        match self.enqueue(&meta, shape.layout, place) {
+            Ok(number) => (Ok(Pushed::Queued { number }), self.unused().map(Lease)),
+            Err(place) => {
+                if live {
+                    self.count_dropped(Pushed::RingFull);
+                }
+                (Ok(Pushed::RingFull), Some(Lease(place)))
+            }
         }
-        Ok(pushed)
     }
 
     /// Gives every pooled buffer `bytes` bytes now instead of when its first frame comes.
     pub fn reserve(&mut self, bytes: usize) {
-        while let Some(mut pixels) = self.free.try_pop() {
-            self.resize(&mut pixels, bytes);
-            self.spare.push(pixels);
+        while let Some(mut place) = self.free.try_pop() {
+            self.resize(&mut place.pixels, bytes);
+            self.spare.push(place);
         }
     }
 
@@ -322,28 +396,78 @@ impl FrameProducer {
         self.pool.clone()
     }
 
-    #[inline]
+    /// A buffer that no frame is in.
+    #[inline(always)]
+    fn unused(&mut self) -> Option<Box<Queued>> {
+        match self.spare.pop() {
+            None => self.free.try_pop(),
+            spare => spare,
+        }
+    }
+
+    /// As [`FrameProducer::unused`], outside of `push_leased`.
+    #[inline(never)]
+    fn any_unused(&mut self) -> Option<Box<Queued>> {
+        self.unused()
+    }
+
+    /// Where the next buffer's descriptor lies that [`FrameProducer::lease`] gives.
+    #[inline(always)]
+    pub fn next_lease(&self) -> Region {
+        let spare = self.spare.last().map(|place| Region::of(&**place));
+        let next = spare.or_else(|| self.free.peek(|place| Region::of(&**place)));
+        next.unwrap_or_default()
+    }
+
+    /// What else a lease and its [`FrameProducer::push_leased`] read and write, which stays where it is.
+    pub fn memory(&self) -> [Region; 6] {
+        let spare = Region {
+            start: self.spare.as_ptr().addr(),
+            bytes: 1,
+        };
+        let [ring, places] = self.ring.memory();
+        let [free, free_places] = self.free.memory();
+        [
+            ring,
+            places,
+            free,
+            free_places,
+            Region::of(&*self.totals),
+            spare,
+        ]
+    }
+
+    #[cold]
     fn resize(&self, pixels: &mut FrameBuffer, bytes: usize) {
         self.pool.resized(pixels, |p| p.refill().resize(bytes, 0));
     }
 
     #[inline]
-    fn put_by(&mut self, mut pixels: FrameBuffer) {
-        pixels.release();
-        self.spare.push(pixels);
+    fn put_by(&mut self, mut place: Box<Queued>) {
+        place.pixels.release();
+        self.spare.push(place);
     }
 
-    #[inline]
     fn check(&self, meta: &FrameMeta, bytes: usize) -> Result<(), PushError> {
+        self.check_size(meta, bytes)?;
+        self.check_moment(meta.capture_nanos)
+    }
+
+    fn check_size(&self, meta: &FrameMeta, bytes: usize) -> Result<(), PushError> {
         if meta.frame_bytes() == 0 || bytes > self.max_frame_bytes {
             return Err(PushError::Size {
                 most: self.max_frame_bytes,
                 found: bytes,
             });
         }
-        if !(0..=MAX_CAPTURE_NANOS).contains(&meta.capture_nanos) {
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn check_moment(&self, capture_nanos: i64) -> Result<(), PushError> {
+        if !(0..=MAX_CAPTURE_NANOS).contains(&capture_nanos) {
             return Err(PushError::Time {
-                found: meta.capture_nanos,
+                found: capture_nanos,
             });
         }
         if self.totals.abandoned.load(Ordering::Relaxed) {
@@ -354,11 +478,11 @@ impl FrameProducer {
 
     /// Begins a new exam where the frame's token is not the last one's. A `live` one ends the exam
     /// before it at once; at maximum pace that waits until the frame's turn has come.
-    #[inline]
+    #[inline(always)]
     fn enter_exam(&mut self, token: ExamToken, live: bool) {
         let number = match self.exam {
             Some(exam) if exam.token == token => return,
-            Some(exam) => exam.number + 1,
+            Some(exam) => exam.number.wrapping_add(1),
             None => 0,
         };
         self.exam = Some(Exam { number, token });
@@ -367,7 +491,6 @@ impl FrameProducer {
         }
     }
 
-    #[inline]
     fn count_dropped(&mut self, pushed: Pushed) {
         if pushed == Pushed::RingFull {
             self.captured += 1;
@@ -375,33 +498,36 @@ impl FrameProducer {
         }
     }
 
-    #[inline]
-    fn enqueue(&mut self, meta: FrameMeta, layout: PixelLayout, pixels: FrameBuffer) -> Pushed {
+    /// Puts a filled buffer into the ring and gives the frame's number, or the buffer back where
+    /// there is no room.
+    #[inline(always)]
+    fn enqueue(
+        &mut self,
+        meta: &FrameMeta,
+        layout: PixelLayout,
+        mut place: Box<Queued>,
+    ) -> Result<u64, Box<Queued>> {
         let number = self.captured;
-        let queued = Queued {
-            meta,
-            pixels,
-            layout,
-            number,
-            exam: self.exam.unwrap_or_default(),
-            source: self.source,
-            notices: std::mem::take(&mut self.notices),
-            anew: std::mem::take(&mut self.anew),
-            captured: self.captured + 1,
-            dropped: self.dropped,
-        };
-        if let Err(queued) = self.ring.try_push(queued) {
-            self.notices = queued.notices;
-            self.anew = queued.anew;
-            self.put_by(queued.pixels);
-            return Pushed::RingFull;
+        place.meta = *meta;
+        place.layout = layout;
+        place.number = number;
+        place.exam = self.exam.unwrap_or_default();
+        place.source = self.source;
+        place.anew = self.anew;
+        place.captured = number.wrapping_add(1);
+        place.dropped = self.dropped;
+        std::mem::swap(&mut place.notices, &mut self.notices);
+        if let Err(mut place) = self.ring.try_push(place) {
+            std::mem::swap(&mut place.notices, &mut self.notices);
+            return Err(place);
         }
-        self.captured += 1;
+        self.anew = false;
+        self.captured = number.wrapping_add(1);
         self.wake_if_dozing();
-        Pushed::Queued { number }
+        Ok(number)
     }
 
-    #[inline]
+    #[inline(always)]
     fn wake_if_dozing(&self) {
         // ORDERING: pairs with the fence in `FrameConsumer::doze`: this thread sees that the other
         // dozes, or the other one sees the frame.
@@ -442,17 +568,29 @@ impl FrameProducer {
         if self.ring.is_full() {
             return Ok(Pushed::RingFull);
         }
-        let Some(mut pixels) = self.spare.pop().or_else(|| self.free.try_pop()) else {
+        let Some(mut place) = self.any_unused() else {
             return Ok(Pushed::RingFull);
         };
-        self.pool.resized(&mut pixels, fill);
-        let found = pixels.len();
+        self.pool.resized(&mut place.pixels, fill);
+        let found = place.pixels.len();
         if found != expected {
-            self.put_by(pixels);
+            self.put_by(place);
             return Err(PushError::Pixels { expected, found });
         }
+        Ok(self.enqueue_packed(&meta, place))
+    }
+
+    /// Not inlined, so that [`FrameProducer::push_leased`] holds the only other copy of it.
+    #[inline(never)]
+    fn enqueue_packed(&mut self, meta: &FrameMeta, place: Box<Queued>) -> Pushed {
         self.enter_exam(meta.host.exam, false);
-        Ok(self.enqueue(meta, PixelLayout::packed(&meta), pixels))
+        match self.enqueue(meta, PixelLayout::packed(meta), place) {
+            Ok(number) => Pushed::Queued { number },
+            Err(place) => {
+                self.put_by(place);
+                Pushed::RingFull
+            }
+        }
     }
 
     /// Says what the source of the frames from now on is. Without it they count as those of a
@@ -493,6 +631,21 @@ impl FrameProducer {
     }
 }
 
+/// Why a buffer of `found` bytes cannot hold a frame of `needed` where `most` are allowed.
+#[cold]
+fn too_few(needed: usize, found: usize, most: usize) -> PushError {
+    if needed > most {
+        return PushError::Size {
+            most,
+            found: needed,
+        };
+    }
+    PushError::Pixels {
+        expected: needed,
+        found,
+    }
+}
+
 impl Drop for FrameProducer {
     fn drop(&mut self) {
         self.totals.captured.store(self.captured, Ordering::Relaxed);
@@ -513,16 +666,16 @@ impl Drop for FrameConsumer {
 }
 
 impl FrameConsumer {
-    pub fn take(&mut self) -> Option<Queued> {
+    pub fn take(&mut self) -> Option<Box<Queued>> {
         let queued = self.ring.try_pop()?;
         self.captured = queued.captured;
         self.dropped = queued.dropped;
         Some(queued)
     }
 
-    pub fn give_back(&mut self, mut pixels: FrameBuffer) {
-        pixels.release();
-        let _ = self.free.try_push(pixels);
+    pub fn give_back(&mut self, mut place: Box<Queued>) {
+        place.pixels.release();
+        let _ = self.free.try_push(place);
     }
 
     /// The pixels of a frame, to be changed: copied into its buffer if they are lent.

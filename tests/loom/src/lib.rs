@@ -27,10 +27,10 @@ mod pool;
 #[path = "../../../runtime/core/src/ring.rs"]
 mod ring;
 
-pub(crate) use echocart_core::{buffer, events, frame, source};
+pub(crate) use echocart_core::{buffer, events, frame, region, source};
 
 use events::Exam;
-use frame::{FrameMeta, HostMeta, PixelFormat, PixelLayout};
+use frame::{FrameMeta, FrameMoment, HostMeta, PixelFormat, PixelLayout};
 use ring::{FrameConsumer, FrameProducer, Pushed, Queued};
 
 /// Buffers of a ring of one place.
@@ -67,15 +67,22 @@ fn push(producer: &mut FrameProducer, at: i64, exam: u8) -> Result<Pushed, ring:
 }
 
 fn push_leased(producer: &mut FrameProducer, at: i64) -> Option<Pushed> {
-    let mut pixels = producer.lease(1).ok()?;
-    pixels.as_mut()?[0] = at as u8;
+    let mut lease = None;
+    producer.lease(1, &mut lease).ok()?;
+    lease.as_mut()?.pixels()[0] = at as u8;
     let meta = meta(at, 0);
     let layout = PixelLayout::packed(&meta);
-    let pushed = producer.push_leased(meta, layout, &mut pixels, true).ok();
-    if let Some(left) = pixels {
+    let shape = producer.shape(&meta, layout).ok()?;
+    let moment = FrameMoment {
+        capture_nanos: meta.capture_nanos,
+        pass: meta.pass,
+        host: meta.host,
+    };
+    let (pushed, lease) = producer.push_leased(&shape, moment, lease?, true);
+    if let Some(left) = lease {
         producer.give_back(left);
     }
-    pushed
+    pushed.ok()
 }
 
 /// Takes every frame as the assembler does, but sleeps until it is woken, however long that is.
@@ -85,7 +92,7 @@ fn consume(frames: &mut FrameConsumer, mut see: impl FnMut(&Queued)) {
         if let Some(queued) = frames.take() {
             assert_eq!(i64::from(queued.pixels[0]), queued.meta.capture_nanos);
             see(&queued);
-            frames.give_back(queued.pixels);
+            frames.give_back(queued);
         } else if closed {
             frames.settle();
             return;

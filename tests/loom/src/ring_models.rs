@@ -8,7 +8,12 @@ use loom::thread;
 
 /// Leases until none is left: the buffers that are at home.
 fn at_home(producer: &mut crate::ring::FrameProducer) -> usize {
-    std::iter::from_fn(|| producer.lease(1).ok().flatten()).count()
+    let one = || {
+        let mut lease = None;
+        producer.lease(1, &mut lease).ok()?;
+        lease
+    };
+    std::iter::from_fn(one).count()
 }
 
 #[test]
@@ -44,14 +49,14 @@ fn every_buffer_comes_home_from_pushes_and_leases() {
         let mut taken = 0;
         while taken == 0 {
             if let Some(queued) = frames.take() {
-                frames.give_back(queued.pixels);
+                frames.give_back(queued);
                 taken += 1;
             }
             thread::yield_now();
         }
         let mut producer = source.join().unwrap();
         if let Some(queued) = frames.take() {
-            frames.give_back(queued.pixels);
+            frames.give_back(queued);
         }
         assert_eq!(at_home(&mut producer), BUFFERS);
     });
