@@ -420,6 +420,78 @@ static void stats(void)
     destroy(&handles);
 }
 
+/* Saves what is held and gives how many records and frames that is. */
+static uint32_t save(handles_t *handles, const char *path, uint64_t counts[2])
+{
+    return kit_seen(echocart_session_save(handles->session, path, strlen(path), &counts[0],
+                                          &counts[1]));
+}
+
+/* Bytes of a file, -1 where there is none. */
+static long file_bytes(const char *path)
+{
+    FILE *file = fopen(path, "rb");
+    long bytes = -1;
+    if (file != NULL) {
+        fseek(file, 0, SEEK_END);
+        bytes = ftell(file);
+        fclose(file);
+    }
+    return bytes;
+}
+
+static void recording(void)
+{
+    static char toml[KIT_TOML_BYTES];
+    char first[KIT_PATH_BYTES];
+    char second[KIT_PATH_BYTES];
+    echocart_session_config_t config = plain_config();
+    uint64_t counts[2] = {7, 7};
+    uint64_t again[2] = {7, 7};
+    handles_t handles;
+    long bytes;
+
+    snprintf(first, sizeof first, "%s", scratch("first.echorec"));
+    snprintf(second, sizeof second, "%s", scratch("second.echorec"));
+    if (!CREATE(&config, &handles)) {
+        return;
+    }
+    EXPECT(ECHOCART_BAD_STATE, save(&handles, first, counts));
+    CHECK(error_says("[recorder]") && counts[0] == 7 && file_bytes(first) == -1);
+    destroy(&handles);
+
+    snprintf(toml, sizeof toml, "%s\n[recorder]\nbudget_mib = 16\nfolder = \"unused\"\n",
+             base_toml());
+    set_toml(&config, toml);
+    if (!CREATE(&config, &handles)) {
+        return;
+    }
+    for (int64_t number = 0; number < 90; number += 1) {
+        echocart_frame_t frame = frame_at(number);
+        EXPECT(ECHOCART_OK, push_patiently(&handles, &frame));
+    }
+    wait_source_ended(&handles, NULL);
+    EXPECT(ECHOCART_NULL_ARGUMENT,
+           echocart_session_save(handles.session, NULL, 4, &counts[0], &counts[1]));
+    EXPECT(ECHOCART_NULL_ARGUMENT,
+           echocart_session_save(handles.session, first, strlen(first), NULL, &counts[1]));
+    EXPECT(ECHOCART_BAD_ARGUMENT, save(&handles, "", counts));
+    EXPECT(ECHOCART_BAD_TEXT,
+           echocart_session_save(handles.session, "\xff", 1, &counts[0], &counts[1]));
+    EXPECT(ECHOCART_SAVE_FAILED, save(&handles, "/dev/null/no/such/folder", counts));
+    CHECK(counts[0] == 7 && counts[1] == 7);
+    EXPECT(ECHOCART_OK, save(&handles, first, counts));
+    bytes = file_bytes(first);
+    CHECK(counts[0] >= 90 && bytes > (long)counts[0]);
+    EXPECT(ECHOCART_SAVE_FAILED, save(&handles, first, again));
+    CHECK(error_says("first.echorec") && again[0] == 7 && file_bytes(first) == bytes);
+    EXPECT(ECHOCART_OK, echocart_session_stop(handles.session, 10000000));
+    EXPECT(ECHOCART_OK, save(&handles, second, again));
+    CHECK(again[0] >= counts[0] && file_bytes(second) >= bytes);
+    kit_note("%" PRIu64 " records and %" PRIu64 " frames, %ld bytes", counts[0], counts[1], bytes);
+    destroy(&handles);
+}
+
 const rule_t session_rules[] = {
     {"session.states", "frames are taken only between start and stop, and not while paused", states},
     {"session.placement", "a CPU set, priority or thread count that cannot be had is refused",
@@ -433,5 +505,7 @@ const rule_t session_rules[] = {
      self_test},
     {"session.log", "the log says something and never an exam token", logs},
     {"session.stats", "counts, times and memory are told and memory does not grow", stats},
+    {"session.recording", "what the recorder holds is written to a new file, none is replaced",
+     recording},
     {NULL, NULL, NULL},
 };

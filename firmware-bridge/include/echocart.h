@@ -25,7 +25,7 @@
 #define ECHOCART_ABI_MAJOR 0
 
 // Raised when a function, a field at a struct's end, or a code is added.
-#define ECHOCART_ABI_MINOR 2
+#define ECHOCART_ABI_MINOR 3
 
 // What `echocart_session_config_t::abi_version` must be: major << 16 | minor.
 #define ECHOCART_ABI_VERSION ((ECHOCART_ABI_MAJOR << 16) | ECHOCART_ABI_MINOR)
@@ -379,6 +379,9 @@
 
 // Isolation WORKER, and `echocart-worker` is not where it should be. Since ABI 0.2.
 #define ECHOCART_WORKER_MISSING 3009
+
+// The recording's file cannot be written. Since ABI 0.3.
+#define ECHOCART_SAVE_FAILED 3010
 
 // A defect in the library. The handle of the call is poisoned.
 #define ECHOCART_PANIC 9001
@@ -884,6 +887,27 @@ ECHOCART_API
 uint32_t ECHOCART_CALL echocart_session_memory(const struct echocart_session_t *session,
                                                uint32_t memory_bytes,
                                                struct echocart_session_memory_t *out_memory);
+
+// Writes what the flight recorder holds to a new file: the newest frames and decisions of the exam.
+//
+// The recorder is on where the configuration has `[recorder]`. A frame with another `exam_token`
+// erases what it holds, as does the session's end. Frames are those that a clip has a place for, black outside the imaging area;
+// `echocart replay` reads the file. It works until the session is destroyed, also after a stop. Since ABI 0.3.
+//
+// - `path`: UTF-8, `path_bytes` bytes. A file that is there is never replaced.
+// - `out_records`, `out_frames`: how many of each are in the file.
+//
+// ECHOCART_BAD_STATE: the configuration has no `[recorder]`. ECHOCART_SAVE_FAILED: the file cannot
+// be written; what was written of it stays and can be read.
+//
+// Timing: blocks until the file is on the disk, which has at most `recorder.budget_mib`. Frames and results go on
+// meanwhile; other calls with this handle give ECHOCART_CONCURRENT_USE.
+ECHOCART_API
+uint32_t ECHOCART_CALL echocart_session_save(struct echocart_session_t *session,
+                                             const char *path,
+                                             uint64_t path_bytes,
+                                             uint64_t *out_records,
+                                             uint64_t *out_frames);
 
 // Closes the frame port, lets the frames taken so far go through, and ends the pipeline. The
 // summary becomes the last result.

@@ -5,7 +5,7 @@ pub use crate::layout::*;
 /// Raised when a function, field or code changes or goes. The library's soname carries it.
 pub const ECHOCART_ABI_MAJOR: u32 = 0;
 /// Raised when a function, a field at a struct's end, or a code is added.
-pub const ECHOCART_ABI_MINOR: u32 = 2;
+pub const ECHOCART_ABI_MINOR: u32 = 3;
 /// What `echocart_session_config_t::abi_version` must be: major << 16 | minor.
 pub const ECHOCART_ABI_VERSION: u32 = (ECHOCART_ABI_MAJOR << 16) | ECHOCART_ABI_MINOR;
 

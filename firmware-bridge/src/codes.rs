@@ -76,6 +76,8 @@ pub const ECHOCART_SELF_TEST_FAILED: u32 = 3007;
 pub const ECHOCART_CPU_SET_REFUSED: u32 = 3008;
 /// Isolation WORKER, and `echocart-worker` is not where it should be. Since ABI 0.2.
 pub const ECHOCART_WORKER_MISSING: u32 = 3009;
+/// The recording's file cannot be written. Since ABI 0.3.
+pub const ECHOCART_SAVE_FAILED: u32 = 3010;
 /// A defect in the library. The handle of the call is poisoned.
 pub const ECHOCART_PANIC: u32 = 9001;
 /// An earlier call with this handle ended in ECHOCART_PANIC. Only destroying it is left.
@@ -154,6 +156,7 @@ table! {
     SelfTestFailed = ECHOCART_SELF_TEST_FAILED, c"the engine does not give the package's numbers";
     CpuSetRefused = ECHOCART_CPU_SET_REFUSED, c"the CPU set cannot be had";
     WorkerMissing = ECHOCART_WORKER_MISSING, c"the worker's executable is missing";
+    SaveFailed = ECHOCART_SAVE_FAILED, c"the recording cannot be written";
     Panic = ECHOCART_PANIC, c"a defect in the library";
     Poisoned = ECHOCART_POISONED, c"the handle is unusable after a defect";
 }

@@ -4,6 +4,7 @@ use crate::codes::Code;
 use echocart_core::config::ConfigError;
 use echocart_core::golden::GoldenError;
 use echocart_core::package::PackageError;
+use echocart_core::recorder::SaveError;
 use echocart_core::ring::PushError;
 use echocart_core::session::SessionError;
 use echocart_infer::worker::WorkerError;
@@ -102,6 +103,12 @@ fn code_of(kind: Refused) -> Code {
         Refused::WrongAnswers => Code::SelfTestFailed,
         Refused::Thread => Code::ThreadFailed,
         _ => Code::EngineFailed,
+    }
+}
+
+impl From<SaveError> for Fault {
+    fn from(error: SaveError) -> Self {
+        Self::new(Code::SaveFailed, one_line(&error.to_string()))
     }
 }
 

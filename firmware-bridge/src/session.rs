@@ -19,11 +19,13 @@ use echocart_core::exam::NewestExam;
 use echocart_core::kept::Kept;
 use echocart_core::latency::{Histogram, Latencies};
 use echocart_core::manifest::{Calibration, Manifest, Trained};
+use echocart_core::recorder::{Recorder, Saved};
 use echocart_core::ring::PoolSize;
 use echocart_core::session::{Session, SessionSetup};
 use echocart_core::signature::Signed;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -43,6 +45,8 @@ pub(crate) struct SessionState {
     counters: Counters,
     latencies: Arc<Latencies>,
     newest_exam: NewestExam,
+    /// Keeps what is held until the handle is destroyed.
+    recorder: Option<Recorder>,
     pool: Arc<PoolSize>,
     max_frame_bytes: u64,
     log: Log,
@@ -158,6 +162,7 @@ pub(crate) fn assemble(parts: Parts) -> Result<(SessionState, FramePort, ResultP
     );
     let session = SessionState {
         latencies: running.latencies(),
+        recorder: running.recorder(),
         running: Some(running),
         intake: intake.clone(),
         engine_end,
@@ -250,6 +255,15 @@ impl SessionState {
         }
     }
 
+    /// Writes what the recorder holds to a new file.
+    pub fn save(&mut self, path: &Path) -> Result<Saved, Fault> {
+        let Some(recorder) = &self.recorder else {
+            let text = "expected [recorder] in the configuration, found none: session";
+            return Err(Fault::new(Code::BadState, text));
+        };
+        Ok(recorder.save(path)?)
+    }
+
     /// Closes the frame port, lets the pipeline run dry for at most `patience`, and ends it.
     pub fn stop(&mut self, patience: Duration) -> Result<(), Fault> {
         let start = Instant::now();
@@ -288,6 +302,9 @@ impl SessionState {
     pub fn end(mut self) {
         let _ = self.stop(Duration::ZERO);
         let _ = self.engine_end.recv();
+        if let Some(recorder) = self.recorder.take() {
+            recorder.end();
+        }
     }
 }
 

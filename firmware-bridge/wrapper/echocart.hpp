@@ -303,6 +303,15 @@ public:
         return memory;
     }
 
+    /// Writes what the flight recorder holds to a new file; gives its records and frames.
+    std::pair<std::uint64_t, std::uint64_t> save(std::string_view path)
+    {
+        std::pair<std::uint64_t, std::uint64_t> saved{0, 0};
+        check(echocart_session_save(handle_.get(), path.data(), path.size(), &saved.first,
+                                    &saved.second));
+        return saved;
+    }
+
     /// Lets what is left go through; false when frames were left at the end of the time.
     bool stop(std::uint64_t timeout_micros)
     {

@@ -255,6 +255,14 @@ class Session:
         check(lib.echocart_session_stats(self._session, size, ctypes.byref(stats)))
         return stats
 
+    def save(self, path):
+        """Writes what the flight recorder holds to a new file; gives its records and frames."""
+        text = str(path).encode()
+        records, frames = ctypes.c_uint64(), ctypes.c_uint64()
+        outputs = (ctypes.byref(records), ctypes.byref(frames))
+        check(lib.echocart_session_save(self._session, text, len(text), *outputs))
+        return records.value, frames.value
+
     def end_of_frames(self):
         """Says that no frame will come."""
         check(lib.echocart_frame_port_close(self._frames))

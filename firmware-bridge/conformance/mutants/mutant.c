@@ -220,6 +220,28 @@ uint32_t echocart_session_memory(const echocart_session_t *session, uint32_t byt
     return code;
 }
 
+uint32_t echocart_session_save(echocart_session_t *session, const char *path, uint64_t bytes,
+                               uint64_t *records, uint64_t *frames)
+{
+    char text[1024];
+    uint32_t code;
+    REAL("echocart_session_save", echocart_session_t *, const char *, uint64_t, uint64_t *,
+         uint64_t *)
+    if (path == NULL || records == NULL || bytes >= sizeof text) {
+        return real(session, path, bytes, records, frames);
+    }
+    memcpy(text, path, (size_t)bytes);
+    text[bytes] = 0;
+    if (is("save_replaces")) {
+        unlink(text);
+    }
+    code = real(session, path, bytes, records, frames);
+    if (is("save_writes_nothing") && code == ECHOCART_OK) {
+        unlink(text);
+    }
+    return code;
+}
+
 uint32_t echocart_self_test(const echocart_session_config_t *config, uint32_t bytes,
                             echocart_self_test_t *out)
 {

@@ -16,6 +16,8 @@ use crate::layout::CONFIG_SIZE_0_1;
 use crate::load;
 use crate::request::Request;
 use crate::session::SessionState;
+use std::ffi::c_char;
+use std::path::Path;
 use std::time::Duration;
 
 /// Checks and loads a package and the runtime library, and makes the pipeline's two threads, which
@@ -253,6 +255,53 @@ pub unsafe extern "C" fn echocart_session_memory(
             SessionState::memory,
         )
     }
+}
+
+/// Writes what the flight recorder holds to a new file: the newest frames and decisions of the exam.
+///
+/// The recorder is on where the configuration has `[recorder]`. A frame with another `exam_token`
+/// erases what it holds, as does the session's end. Frames are those that a clip has a place for, black outside the imaging area;
+/// `echocart replay` reads the file. It works until the session is destroyed, also after a stop. Since ABI 0.3.
+///
+/// - `path`: UTF-8, `path_bytes` bytes. A file that is there is never replaced.
+/// - `out_records`, `out_frames`: how many of each are in the file.
+///
+/// ECHOCART_BAD_STATE: the configuration has no `[recorder]`. ECHOCART_SAVE_FAILED: the file cannot
+/// be written; what was written of it stays and can be read.
+///
+/// Timing: blocks until the file is on the disk, which has at most `recorder.budget_mib`. Frames and results go on
+/// meanwhile; other calls with this handle give ECHOCART_CONCURRENT_USE.
+///
+/// # Safety
+/// `session` came from `echocart_session_create`; `path` is readable for `path_bytes` bytes, the
+/// outputs are writable for 8 each.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn echocart_session_save(
+    session: *mut echocart_session_t,
+    path: *const c_char,
+    path_bytes: u64,
+    out_records: *mut u64,
+    out_frames: *mut u64,
+) -> u32 {
+    let body = |state: &mut SessionState| {
+        // SAFETY: the caller's promise.
+        let (path, out_records, out_frames) = unsafe {
+            (
+                boundary::text(path, path_bytes, "path")?,
+                Out::new(out_records, "out_records")?,
+                Out::new(out_frames, "out_frames")?,
+            )
+        };
+        if path.is_empty() {
+            return Err(Fault::bad("path", "a file", "an empty text"));
+        }
+        let saved = state.save(Path::new(path))?;
+        out_records.set(saved.records as u64);
+        out_frames.set(saved.images as u64);
+        Ok(())
+    };
+    // SAFETY: the caller's promise.
+    unsafe { with(session, body) }
 }
 
 /// Reads something of a session into a struct of the caller's.

@@ -8,6 +8,7 @@ use crate::clock::Pace;
 use crate::config::RecorderConfig;
 use crate::exam::NewestExam;
 use crossbeam_channel::{Receiver, Sender, bounded, never, select};
+use std::convert::Infallible;
 use std::fs::File;
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
@@ -57,6 +58,8 @@ pub struct Recorder {
     folder: Arc<Path>,
     held_bytes: Arc<AtomicUsize>,
     left_out: Arc<AtomicU64>,
+    /// Ends with the thread.
+    ended: Receiver<Infallible>,
 }
 
 impl std::fmt::Debug for Recorder {
@@ -83,7 +86,9 @@ impl Recorder {
         let left_out = ends.left_out.clone();
         let queue_bytes = QUEUE * size_of::<Message>();
         let budget = (config.budget_mib << 20).saturating_sub(queue_bytes);
+        let (running, ended) = bounded(0);
         let keeper = Keeper {
+            _running: running,
             header,
             clip_frames,
             newest_exam,
@@ -102,8 +107,18 @@ impl Recorder {
             folder: config.folder.as_path().into(),
             held_bytes,
             left_out,
+            ended,
         };
         Ok((recorder, tap))
+    }
+
+    /// Waits until the thread has ended; to be called with the last handle.
+    pub fn end(self) {
+        let Self {
+            commands, ended, ..
+        } = self;
+        drop(commands);
+        let _ = ended.recv();
     }
 
     /// Everything that was handed over before this call and is still held.
@@ -194,6 +209,7 @@ fn not_written(path: &Path, error: io::Error) -> SaveError {
 
 /// What the thread works with.
 struct Keeper {
+    _running: Sender<Infallible>,
     header: Header,
     clip_frames: usize,
     newest_exam: NewestExam,
