@@ -257,7 +257,7 @@ class Session:
 
     def save(self, path):
         """Writes what the flight recorder holds to a new file; gives its records and frames."""
-        text = str(path).encode()
+        text = os.fspath(path).encode()
         records, frames = ctypes.c_uint64(), ctypes.c_uint64()
         outputs = (ctypes.byref(records), ctypes.byref(frames))
         check(lib.echocart_session_save(self._session, text, len(text), *outputs))
