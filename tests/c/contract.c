@@ -777,6 +777,32 @@ static void pausing(void)
     destroy(&handles);
 }
 
+static void recording(void)
+{
+    char toml[TEXT_BYTES + 128];
+    handles_t handles;
+    echocart_session_config_t config = config_of(package_dir, library_path);
+    const char *path = in_folder("held.echorec");
+    uint64_t records = 0;
+    uint64_t frames = 0;
+
+    remove(path);
+    snprintf(toml, sizeof toml, "%s\n[recorder]\nbudget_mib = 8\nfolder = \"unused\"\n",
+             read_text("demo.toml"));
+    set_toml(&config, toml);
+    EXPECT(ECHOCART_OK, create(&config, &handles));
+    EXPECT(ECHOCART_OK, echocart_session_start(handles.session));
+    EXPECT(ECHOCART_OK, push(&handles, 0));
+    EXPECT(ECHOCART_OK, echocart_session_stop(handles.session, 20000000));
+    EXPECT(ECHOCART_OK,
+           echocart_session_save(handles.session, path, strlen(path), &records, &frames));
+    CHECK(records > 0);
+    EXPECT(ECHOCART_SAVE_FAILED,
+           echocart_session_save(handles.session, path, strlen(path), &records, &frames));
+    CHECK(error_says("held.echorec"));
+    destroy(&handles);
+}
+
 static void leases(void)
 {
     handles_t handles;
@@ -946,6 +972,7 @@ int main(int count, char **arguments)
     what_a_session_may_be_asked_for();
     self_test();
     pausing();
+    recording();
     leases();
     callbacks();
     a_new_exam();

@@ -334,6 +334,10 @@ impl Host {
             }
             let bytes = script.odd_size::<echocart_session_memory_t>();
             known(echocart_session_memory(self.session, bytes, &mut memory));
+            let (path, mut saved) = (c"/dev/null/none", [UNTOUCHED; 2]);
+            let [records, frames] = &mut saved;
+            let code = known(echocart_session_save(self.session, path.as_ptr(), 14, records, frames));
+            assert!(code != ECHOCART_OK && saved == [UNTOUCHED; 2]);
         }
     }
 
