@@ -336,7 +336,13 @@ impl Host {
             known(echocart_session_memory(self.session, bytes, &mut memory));
             let (path, mut saved) = (c"/dev/null/none", [UNTOUCHED; 2]);
             let [records, frames] = &mut saved;
-            let code = known(echocart_session_save(self.session, path.as_ptr(), 14, records, frames));
+            let code = known(echocart_session_save(
+                self.session,
+                path.as_ptr(),
+                14,
+                records,
+                frames,
+            ));
             assert!(code != ECHOCART_OK && saved == [UNTOUCHED; 2]);
         }
     }
