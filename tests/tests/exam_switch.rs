@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 const FPS: i64 = 24;
@@ -146,7 +147,10 @@ impl Switch {
     fn alone(&self, (first, last): (usize, usize)) -> String {
         const FRAME_BYTES: usize = 320 * 240 * 3;
         let whole = fs::read(self.file("failing")).unwrap();
-        let name = format!("from-{first}-{last}");
+        // Two stages at once may ask for the same clip.
+        static ASKED: AtomicUsize = AtomicUsize::new(0);
+        let asked = ASKED.fetch_add(1, Ordering::Relaxed);
+        let name = format!("from-{first}-{last}-{asked}");
         fs::write(self.file(&name), &whole[first * FRAME_BYTES..]).unwrap();
         let clips = self.run_with(&name, &["max", "0"], sanitized_run);
         clips[&(0, last - first)].clone()
