@@ -153,7 +153,8 @@ impl Switch {
         let name = format!("from-{first}-{last}-{asked}");
         fs::write(self.file(&name), &whole[first * FRAME_BYTES..]).unwrap();
         let clips = self.run_with(&name, &["max", "0"], sanitized_run);
-        clips[&(0, last - first)].clone()
+        let found = clips.get(&(0, last - first)).cloned();
+        found.unwrap_or_else(|| panic!("no clip as {first} to {last}: {:?}", clips.keys()))
     }
 }
 
@@ -185,11 +186,19 @@ fn a_live_exam_begins_at_any_stage_of_the_one_before_it_and_has_nothing_of_it() 
         "unpolled",
         "callback",
     ];
+    let compared = AtomicUsize::new(0);
     // A live clip's EF may be left out to save time, so its numbers are the first ones of those.
     let check = |stage: &str| {
         let found = switch.run(&[stage], sanitized_run);
         assert!(!found.is_empty(), "{stage}");
         for (clip, raw) in &found {
+            // Where the first or the last slot took the neighbour of a frame that found the ring full, no
+            // stream begins with such a clip: the C program has checked whose frames it has.
+            if clip.1 - clip.0 != 45 {
+                eprintln!("{stage}: clip {clip:?} is compared with none");
+                continue;
+            }
+            compared.fetch_add(1, Ordering::Relaxed);
             // A worker that was stopped for too long is another one by then, and clips begin anew.
             let expected = alone.get(clip).cloned();
             let expected = expected.unwrap_or_else(|| switch.alone(*clip));
@@ -206,4 +215,6 @@ fn a_live_exam_begins_at_any_stage_of_the_one_before_it_and_has_nothing_of_it() 
             }
         });
     }
+    let compared = compared.into_inner();
+    assert!(compared > stages.len(), "{compared} clips compared");
 }
