@@ -12,6 +12,7 @@
 
 use echocart_core::region::Region;
 
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 const LINE: usize = 64;
 
 // The section of clock, lease and commit begins a page.

@@ -27,7 +27,7 @@ pub(crate) trait Handle {
 /// The state of a handle, and whether a panic has left it half-updated.
 ///
 /// The lock is never waited for. That of the standard library knows about panics by itself, from a
-/// count on a page that no other part of a call touches.
+/// count on a page that no other part of a call touches. The alignment keeps what a lease reads first on one page.
 #[repr(C, align(512))]
 pub(crate) struct Guarded<T> {
     poisoned: AtomicBool,

@@ -5,7 +5,7 @@ use crate::ahead;
 use crate::codes::Code;
 use crate::copy::append_rows;
 use crate::fault::Fault;
-use crate::intake::{Intake, Phase};
+use crate::intake::Intake;
 use crate::wrong::{self, Bounds, Refusal, Wrong};
 use echocart_core::clock::{self, Pace};
 use echocart_core::frame::{FrameMeta, PixelFormat, PixelLayout};
@@ -132,11 +132,15 @@ impl FramePort {
     }
 
     /// Lends a pooled buffer of at least `bytes` bytes.
+    ///
+    /// # Real-time
+    /// Does not block. Allocates only while the buffer that is held is too small, and for the text of
+    /// a fault.
     #[inline(always)]
     pub fn lease(&mut self, bytes: u64) -> Result<*mut u8, Fault> {
-        let open = self.lent_bytes == 0 && self.intake.phase() == Phase::Running;
-        if !open || bytes.wrapping_sub(1) >= self.held_bytes as u64 {
-            self.lease_anew(bytes).map_err(refused)?;
+        let held = self.lent_bytes == 0 && bytes.wrapping_sub(1) < self.held_bytes as u64;
+        if !held || self.intake.with(|producer| producer.has_ended()) != Ok(false) {
+            self.lease_anew(bytes)?;
         }
         self.lent_bytes = bytes as usize;
         for region in self.touched {
@@ -147,7 +151,7 @@ impl FramePort {
     }
 
     #[cold]
-    fn lease_anew(&mut self, bytes: u64) -> Result<(), Refusal> {
+    fn lease_anew(&mut self, bytes: u64) -> Result<(), Fault> {
         if self.lent_bytes != 0 {
             return Err(Code::BadState.into());
         }
@@ -271,8 +275,10 @@ impl FramePort {
         found_bytes: usize,
         now_nanos: i64,
     ) -> Fault {
-        let Refusal::Frame(wrong) = refusal else {
-            return refused(refusal);
+        let wrong = match refusal {
+            Refusal::Code(code) => return code.into(),
+            Refusal::Ring(error) => return error.into(),
+            Refusal::Frame(wrong) => wrong,
         };
         let bounds = Bounds {
             latest_nanos: self.latest(now_nanos),
@@ -298,16 +304,6 @@ impl FramePort {
             Pushed::Queued { number } => Ok(number),
             Pushed::RingFull => Err(Code::Dropped),
         }
-    }
-}
-
-/// The fault of what needs no frame to be explained.
-#[cold]
-fn refused(refusal: Refusal) -> Fault {
-    match refusal {
-        Refusal::Code(code) => code.into(),
-        Refusal::Ring(error) => error.into(),
-        Refusal::Frame(wrong) => Fault::bad("frame", "good fields", format!("{wrong:?}")),
     }
 }
 
@@ -353,30 +349,6 @@ mod tests {
         };
         copy_rows(&pixels, &meta, layout, &mut buffer);
         buffer
-    }
-
-    /// A frame of 32x32 GRAY8 in a buffer.
-    fn frame(pixels: *const u8, capture_nanos: i64) -> echocart_frame_t {
-        echocart_frame_t {
-            struct_size: size_of::<echocart_frame_t>() as u32,
-            format: ECHOCART_PIXEL_GRAY8,
-            width_px: 32,
-            height_px: 32,
-            row_stride_bytes: 32,
-            pass: 0,
-            pixels,
-            pixel_bytes: 1024,
-            capture_nanos,
-            host_frame_id: 0,
-            sequence: 0,
-            exam_token: [0; ECHOCART_EXAM_TOKEN_BYTES],
-            flags: 0,
-            memory: 0,
-            ecg_millivolts: 0.0,
-            depth_mm: 0.0,
-            chroma_offset_bytes: 0,
-            memory_handle: 0,
-        }
     }
 
     #[test]
@@ -430,7 +402,7 @@ mod tests {
             for known in [true, false] {
                 at_nanos += 40_000_000;
                 let pixels = port.lease(1024).unwrap();
-                let good = frame(pixels, at_nanos);
+                let good = trial::frame(pixels, at_nanos);
                 let mut bad = good;
                 change(&mut bad);
                 if known {
@@ -453,13 +425,13 @@ mod tests {
         let (mut session, mut port, _results) = trial::parts("untrained", Pace::Max, true);
         session.start().unwrap();
         let pixels = port.lease(1024).unwrap();
-        port.commit(&frame(pixels, 0)).unwrap();
+        port.commit(&trial::frame(pixels, 0)).unwrap();
         assert!(port.held.is_some());
         port.lease(100).unwrap();
         port.release();
         port.lease(5000).unwrap();
         assert!(port.held_bytes >= 5000);
-        let mut small = frame(*port.pixels.get_mut(), 40_000_000);
+        let mut small = trial::frame(*port.pixels.get_mut(), 40_000_000);
         small.pixel_bytes = 5001;
         let fault = port.commit(&small).unwrap_err();
         assert!(
@@ -471,11 +443,11 @@ mod tests {
         );
         port.release();
         let pixels = [7; 1024];
-        port.push(&frame(pixels.as_ptr(), 40_000_000), &pixels)
+        port.push(&trial::frame(pixels.as_ptr(), 40_000_000), &pixels)
             .unwrap();
         assert!(port.held.is_none());
         port.lease(1024).unwrap();
-        port.push(&frame(pixels.as_ptr(), 80_000_000), &pixels)
+        port.push(&trial::frame(pixels.as_ptr(), 80_000_000), &pixels)
             .unwrap();
         assert!(port.held.is_some() && port.lent_bytes == 1024);
     }

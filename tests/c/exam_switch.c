@@ -130,12 +130,12 @@ static void look(const echocart_output_t *output, int *of_a, int *of_b)
     }
 }
 
-/* A clip that misses a frame is another clip than the one of B alone. */
+/* A clip that misses a frame, or begins with the neighbour of one, is another clip than the one of B alone. */
 static int has_hole(const echocart_segment_t *clip)
 {
     int at = atomic_load(&newest_dropped);
     uint64_t dropped = (uint64_t)at + IDS_OF_B;
-    return at >= 0 && clip->first_host_frame_id <= dropped;
+    return at >= 0 && clip->first_host_frame_id <= dropped + 1;
 }
 
 static int has_value(const echocart_output_t *output)

@@ -186,19 +186,11 @@ fn a_live_exam_begins_at_any_stage_of_the_one_before_it_and_has_nothing_of_it() 
         "unpolled",
         "callback",
     ];
-    let compared = AtomicUsize::new(0);
     // A live clip's EF may be left out to save time, so its numbers are the first ones of those.
     let check = |stage: &str| {
         let found = switch.run(&[stage], sanitized_run);
         assert!(!found.is_empty(), "{stage}");
         for (clip, raw) in &found {
-            // Where the first or the last slot took the neighbour of a frame that found the ring full, no
-            // stream begins with such a clip: the C program has checked whose frames it has.
-            if clip.1 - clip.0 != 45 {
-                eprintln!("{stage}: clip {clip:?} is compared with none");
-                continue;
-            }
-            compared.fetch_add(1, Ordering::Relaxed);
             // A worker that was stopped for too long is another one by then, and clips begin anew.
             let expected = alone.get(clip).cloned();
             let expected = expected.unwrap_or_else(|| switch.alone(*clip));
@@ -215,6 +207,4 @@ fn a_live_exam_begins_at_any_stage_of_the_one_before_it_and_has_nothing_of_it() 
             }
         });
     }
-    let compared = compared.into_inner();
-    assert!(compared > stages.len(), "{compared} clips compared");
 }

@@ -16,24 +16,9 @@ fn push(frames: &mut FramePort, number: u64, capture_nanos: i64, exam: u8) {
     let shade = |at: usize| (((at as u64 * 37 + number * 91) * 2_654_435_761) >> 13) as u8;
     let pixels: [u8; 32 * 32] = std::array::from_fn(shade);
     let frame = echocart_frame_t {
-        struct_size: size_of::<echocart_frame_t>() as u32,
-        format: ECHOCART_PIXEL_GRAY8,
-        width_px: 32,
-        height_px: 32,
-        row_stride_bytes: 32,
-        pass: 0,
-        pixels: pixels.as_ptr(),
-        pixel_bytes: pixels.len() as u64,
-        capture_nanos,
         host_frame_id: 100 + number,
-        sequence: 0,
         exam_token: [exam; ECHOCART_EXAM_TOKEN_BYTES],
-        flags: 0,
-        memory: 0,
-        ecg_millivolts: 0.0,
-        depth_mm: 0.0,
-        chroma_offset_bytes: 0,
-        memory_handle: 0,
+        ..trial::frame(pixels.as_ptr(), capture_nanos)
     };
     assert_eq!(frames.push(&frame, &pixels).unwrap(), number);
 }

@@ -103,6 +103,31 @@ const MANIFEST: &str = r#"
     output = { kind = "classification", labels = ["A2C", "A4C"] }
 "#;
 
+/// A frame of 32x32 GRAY8 at `pixels`.
+#[cfg(test)]
+pub(crate) fn frame(pixels: *const u8, capture_nanos: i64) -> echocart_frame_t {
+    echocart_frame_t {
+        struct_size: size_of::<echocart_frame_t>() as u32,
+        format: ECHOCART_PIXEL_GRAY8,
+        width_px: 32,
+        height_px: 32,
+        row_stride_bytes: 32,
+        pass: 0,
+        pixels,
+        pixel_bytes: 1024,
+        capture_nanos,
+        host_frame_id: 0,
+        sequence: 0,
+        exam_token: [0; ECHOCART_EXAM_TOKEN_BYTES],
+        flags: 0,
+        memory: 0,
+        ecg_millivolts: 0.0,
+        depth_mm: 0.0,
+        chroma_offset_bytes: 0,
+        memory_handle: 0,
+    }
+}
+
 /// A session that was made and not started, on a package that was `trained` so.
 pub(crate) fn parts(
     trained: &str,

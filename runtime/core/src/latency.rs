@@ -63,11 +63,7 @@ impl Default for Histogram {
 impl Histogram {
     /// Records one duration.
     pub fn record(&self, took: Duration) {
-        self.record_nanos(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
-    }
-
-    /// As [`Histogram::record`].
-    pub fn record_nanos(&self, nanos: u64) {
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         if let Some(bucket) = self.buckets.get(place(nanos)) {
             bucket.fetch_add(1, Ordering::Relaxed);
         }

@@ -46,7 +46,7 @@ pub(crate) struct Queued {
 
 impl Queued {
     /// A buffer that no frame was in.
-    fn empty() -> Box<Self> {
+    pub(crate) fn empty() -> Box<Self> {
         let meta = FrameMeta {
             width_px: 0,
             height_px: 0,
@@ -73,9 +73,8 @@ impl Queued {
 /// Size, format and rows of frames that a [`FrameProducer`] takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
-    width_px: u32,
-    height_px: u32,
-    format: PixelFormat,
+    /// At no moment in particular.
+    meta: FrameMeta,
     layout: PixelLayout,
     needed_bytes: usize,
 }
@@ -302,7 +301,7 @@ impl FrameProducer {
                 found: bytes,
             });
         }
-        if self.totals.abandoned.load(Ordering::Relaxed) {
+        if self.has_ended() {
             return Err(PushError::Ended);
         }
         if lease.is_none() {
@@ -314,6 +313,12 @@ impl FrameProducer {
             self.resize(&mut place.pixels, bytes);
         }
         Ok(())
+    }
+
+    /// True when the pipeline has ended and takes no frame any more.
+    #[inline(always)]
+    pub fn has_ended(&self) -> bool {
+        self.totals.abandoned.load(Ordering::Relaxed)
     }
 
     /// Gives a leased buffer back unused.
@@ -330,9 +335,7 @@ impl FrameProducer {
         let needed = usize::try_from(layout.needed_bytes(meta)).unwrap_or(usize::MAX);
         self.check_size(meta, needed)?;
         Ok(Shape {
-            width_px: meta.width_px,
-            height_px: meta.height_px,
-            format: meta.format,
+            meta: *meta,
             layout,
             needed_bytes: needed,
         })
@@ -364,15 +367,7 @@ impl FrameProducer {
         }
         let Lease(place) = lease;
         self.enter_exam(moment.host.exam, live);
-        let meta = FrameMeta {
-            width_px: shape.width_px,
-            height_px: shape.height_px,
-            format: shape.format,
-            capture_nanos: moment.capture_nanos,
-            pass: moment.pass,
-            host: moment.host,
-        };
-        match self.enqueue(&meta, shape.layout, place) {
+        match self.enqueue(&shape.meta.at(moment), shape.layout, place) {
             Ok(number) => (Ok(Pushed::Queued { number }), self.unused().map(Lease)),
             Err(place) => {
                 if live {
@@ -470,7 +465,7 @@ impl FrameProducer {
                 found: capture_nanos,
             });
         }
-        if self.totals.abandoned.load(Ordering::Relaxed) {
+        if self.has_ended() {
             return Err(PushError::Ended);
         }
         Ok(())

@@ -254,9 +254,7 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::events::Exam;
     use crate::frame::{FrameMeta, PixelFormat, PixelLayout};
-    use crate::source::SourceTraits;
 
     const MILLI: i64 = 1_000_000;
 
@@ -280,13 +278,7 @@ mod tests {
                 .into(),
             layout: PixelLayout::packed(&meta),
             meta,
-            number: 0,
-            exam: Exam::default(),
-            source: SourceTraits::default(),
-            notices: Vec::new(),
-            anew: false,
-            captured: 0,
-            dropped: 0,
+            ..*Queued::empty()
         }
     }
 
