@@ -794,8 +794,10 @@ uint32_t ECHOCART_CALL echocart_last_error(char *buffer,
 //
 // - `out_nanos`: nanoseconds, never negative.
 //
-// Timing: one clock read, does not block.
-ECHOCART_API uint32_t ECHOCART_CALL echocart_clock_now(int64_t *out_nanos);
+// Timing: one clock read, does not block. A thread that leases frame buffers reads the time of a frame right
+// before its lease: this call then asks the processor for what the lease will read.
+ECHOCART_API
+uint32_t ECHOCART_CALL echocart_clock_now(int64_t *out_nanos);
 
 // Checks and loads a package and the runtime library, and makes the pipeline's two threads, which
 // wait. `echocart_session_start` lets frames in.

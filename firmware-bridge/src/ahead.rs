@@ -1,7 +1,7 @@
 //! Asks the processor for what a lease and a commit will run through and touch, before they do.
 //!
 //! A frame's time after the last one their code and data have left the caches and are found missing one
-//! after the other. Asked for together, they come together. Decision 0066.
+//! after the other. Asked for together, they come together. Decisions 0066 and 0067.
 #![cfg_attr(
     all(target_os = "linux", target_arch = "x86_64"),
     expect(

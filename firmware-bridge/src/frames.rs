@@ -2,12 +2,14 @@
 
 use crate::abi::*;
 use crate::ahead;
+use crate::clock;
 use crate::codes::Code;
 use crate::copy::append_rows;
 use crate::fault::Fault;
+use crate::here;
 use crate::intake::Intake;
 use crate::wrong::{self, Bounds, Refusal, Wrong};
-use echocart_core::clock::{self, Pace};
+use echocart_core::clock::Pace;
 use echocart_core::frame::{FrameMeta, PixelFormat, PixelLayout};
 use echocart_core::region::Region;
 use echocart_core::ring::{Lease, Pushed, Shape};
@@ -161,6 +163,8 @@ impl FramePort {
             .intake
             .with(|producer| producer.lease(bytes, &mut held));
         self.hold(held);
+        let [intake, end, ..] = self.touched;
+        here::lease_from([Region::of(self), intake, end]);
         leased??;
         match self.held_bytes {
             0 => Err(Code::WouldBlock.into()),
@@ -430,6 +434,11 @@ mod tests {
         port.lease(100).unwrap();
         port.release();
         port.lease(5000).unwrap();
+        let first = here::inside(|here| here.leases());
+        assert!(first.iter().all(|region| region.bytes > 0), "{first:?}");
+        assert_eq!(first[0], Region::of(&port));
+        let elsewhere = std::thread::spawn(|| here::inside(|here| here.leases()));
+        assert_eq!(elsewhere.join().unwrap(), [Region::NONE; 3]);
         assert!(port.held_bytes >= 5000);
         let mut small = trial::frame(*port.pixels.get_mut(), 40_000_000);
         small.pixel_bytes = 5001;

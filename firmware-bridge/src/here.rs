@@ -2,12 +2,14 @@
 
 use crate::codes::Code;
 use crate::fault::Fault;
+use echocart_core::region::Region;
 use std::cell::Cell;
 
-/// Both answers of one thread, side by side: a call finds them with one look.
+/// All about one thread, side by side: a call finds it with one look.
 pub(crate) struct Here {
     call: Cell<bool>,
     callback: Cell<bool>,
+    leases: Cell<[Region; 3]>,
 }
 
 thread_local! {
@@ -15,6 +17,7 @@ thread_local! {
         Here {
             call: Cell::new(false),
             callback: Cell::new(false),
+            leases: Cell::new([Region::NONE; 3]),
         }
     };
 }
@@ -28,6 +31,17 @@ impl Here {
         }
         Ok(())
     }
+
+    /// What the next lease on this thread reads first; nothing before there was one.
+    #[inline(always)]
+    pub fn leases(&self) -> [Region; 3] {
+        self.leases.get()
+    }
+}
+
+/// Says what leases on this thread read first.
+pub(crate) fn lease_from(regions: [Region; 3]) {
+    HERE.with(|here| here.leases.set(regions));
 }
 
 /// Runs `call` as a call of the caller's.

@@ -92,13 +92,14 @@ impl Intake {
         }
     }
 
-    /// What a lease and a commit read and write.
+    /// What a lease and a commit read and write; what the lease reads first.
     pub fn memory(&self) -> [Region; 8] {
         let mut regions = [Region::default(); 8];
-        let own = [Region::of(self), self.commit.memory()];
         let producer = self.producer.lock();
         let rings = producer.as_ref().map(FrameProducer::memory);
-        let all = own.into_iter().chain(rings.into_iter().flatten());
+        let own = std::iter::once(Region::of(self));
+        let rest = rings.into_iter().flatten();
+        let all = own.chain(rest).chain([self.commit.memory()]);
         for (place, region) in regions.iter_mut().zip(all) {
             *place = region;
         }

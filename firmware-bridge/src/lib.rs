@@ -9,6 +9,7 @@ pub mod abi;
 mod ahead;
 mod boundary;
 mod callback;
+mod clock;
 pub mod codes;
 mod copy;
 mod fault;

@@ -3,13 +3,14 @@
 use crate::abi::*;
 use crate::boundary::cut;
 use crate::callback::ResultSink;
+use crate::clock;
 use crate::codes::Code;
 use crate::fault::Fault;
 use crate::intake::Intake;
 use crate::request::Standing;
 use crate::system;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use echocart_core::clock::{self, Pace};
+use echocart_core::clock::Pace;
 use echocart_core::events::{
     Calibrated, Counters, Estimate, Event, Evidence, Output, Reason, Segment, State, StateKind,
     Status, Summary,

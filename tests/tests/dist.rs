@@ -319,3 +319,57 @@ fn the_debian_package_holds_what_the_tar_file_holds() {
     let found = succeed(&mut words);
     assert_eq!(fs::canonicalize(found.trim()).unwrap(), libraries);
 }
+
+const RECORDED: &str = r#"
+import sys
+from echocart import C, Error, Session
+
+WIDTH, HEIGHT, FRAMES = 96, 72, 90
+package, library, config, out = sys.argv[1:]
+fields = dict(config_toml=config, pace=C.PACE_MAX, allow_demonstration=1)
+with Session(package, library, **fields) as session:
+    session.start()
+    for number in range(FRAMES):
+        pixels = bytes((at * (number % 89 + 3)) % 253 for at in range(WIDTH * HEIGHT))
+        while session.push(pixels, WIDTH, HEIGHT, number * 33333333)[0] == C.WOULD_BLOCK:
+            session.wait(1000)
+    session.end_of_frames()
+    ended = False
+    while not ended:
+        _, result = session.wait(1000000)
+        ended = result is not None and result.kind == C.RESULT_STATE \
+            and result.state == C.STATE_SOURCE_ENDED
+    session.stop(10000000)
+    records, frames = session.save(out)
+    assert frames > 0 and records > FRAMES, (records, frames)
+    try:
+        session.save(out)
+    except Error as error:
+        assert error.code == C.SAVE_FAILED and out in str(error), error
+    else:
+        raise AssertionError("a recording was replaced")
+"#;
+
+#[test]
+fn a_recording_saved_from_a_test_bench_replays_identically() {
+    let sdk = Sdk::unpack();
+    if !there("python3") {
+        return;
+    }
+    let [package, library] = package_and_library();
+    let recorder = "\n[recorder]\nbudget_mib = 16\nfolder = \"unused\"\n";
+    let config = echocart_tests::demo_config(&sdk.path("")).unwrap() + recorder;
+    let saved = sdk.path("saved.echorec");
+    let mut python = Command::new("python3");
+    python
+        .args(["-B", "-c", RECORDED])
+        .env("PYTHONPATH", sdk.root().join("share/echocart/python"))
+        .args([&package, &library])
+        .arg(config)
+        .arg(&saved);
+    succeed(&mut python);
+    let mut replay = echocart_tests::echocart().unwrap();
+    let printed = succeed(replay.arg("replay").arg(&saved));
+    assert!(printed.contains("90 frames"), "{printed}");
+    assert!(printed.ends_with("identical\n"), "{printed}");
+}

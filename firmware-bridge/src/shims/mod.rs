@@ -9,13 +9,14 @@
 )]
 
 use crate::abi::ECHOCART_ABI_VERSION;
+use crate::ahead;
 use crate::boundary::{self, Guarded, Handle, Out, enter};
+use crate::clock;
 use crate::codes::Code;
 use crate::fault;
 use crate::frames::FramePort;
 use crate::results::ResultPort;
 use crate::session::SessionState;
-use echocart_core::clock;
 use std::ffi::c_char;
 
 pub mod session;
@@ -102,7 +103,8 @@ pub unsafe extern "C" fn echocart_last_error(
 ///
 /// - `out_nanos`: nanoseconds, never negative.
 ///
-/// Timing: one clock read, does not block.
+/// Timing: one clock read, does not block. A thread that leases frame buffers reads the time of a frame right
+/// before its lease: this call then asks the processor for what the lease will read.
 ///
 /// # Safety
 /// `out_nanos` is writable for 8 bytes.
@@ -112,7 +114,10 @@ pub unsafe extern "C" fn echocart_last_error(
 )]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn echocart_clock_now(out_nanos: *mut i64) -> u32 {
-    enter(|_| {
+    enter(|here| {
+        for region in here.leases() {
+            ahead::data(region);
+        }
         // SAFETY: the caller's promise.
         unsafe { Out::new(out_nanos, "out_nanos") }?.set(clock::now_nanos());
         Ok(())

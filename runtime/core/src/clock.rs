@@ -1,9 +1,9 @@
 //! One monotonic clock for capture, arrival and sending.
 
+use rustix::time::{ClockId, Timespec, clock_gettime};
 use std::sync::OnceLock;
-use std::time::Instant;
 
-static EPOCH: OnceLock<Instant> = OnceLock::new();
+static EPOCH: OnceLock<i64> = OnceLock::new();
 
 /// Nanoseconds since the process first asked for the time. Never goes back.
 ///
@@ -11,12 +11,21 @@ static EPOCH: OnceLock<Instant> = OnceLock::new();
 /// One clock read, no lock after the first call.
 #[inline]
 pub fn now_nanos() -> i64 {
-    let epoch = EPOCH.get_or_init(Instant::now);
-    let since = epoch.elapsed();
+    let epoch = epoch_nanos();
+    monotonic_nanos() - epoch
+}
+
+/// When the process first asked for the time, on the system's clock CLOCK_MONOTONIC.
+#[inline]
+pub fn epoch_nanos() -> i64 {
+    *EPOCH.get_or_init(monotonic_nanos)
+}
+
+#[inline]
+fn monotonic_nanos() -> i64 {
+    let Timespec { tv_sec, tv_nsec } = clock_gettime(ClockId::Monotonic);
     // Below 2^63 for 292 years.
-    (since.as_secs() as i64)
-        .wrapping_mul(1_000_000_000)
-        .wrapping_add(since.subsec_nanos().into())
+    tv_sec * 1_000_000_000 + tv_nsec
 }
 
 /// How time passes for a session.

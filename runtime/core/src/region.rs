@@ -10,6 +10,9 @@ pub struct Region {
 }
 
 impl Region {
+    /// Nowhere.
+    pub const NONE: Self = Self { start: 0, bytes: 0 };
+
     /// Where `value` itself lies, without what it points to.
     pub fn of<T>(value: &T) -> Self {
         Self {

@@ -24,7 +24,7 @@ mod exam;
 mod intake;
 #[path = "../../../runtime/core/src/pool.rs"]
 mod pool;
-#[path = "../../../runtime/core/src/ring.rs"]
+#[path = "../../../runtime/core/src/ring/mod.rs"]
 mod ring;
 
 pub(crate) use echocart_core::{buffer, events, frame, region, source};
