@@ -12,6 +12,8 @@ use echocart_core::clock;
 /// One clock read.
 #[inline(always)]
 pub(crate) fn now_nanos() -> i64 {
+    // Before the time is read: the first call of a process sets it.
+    let epoch_nanos = clock::epoch_nanos();
     let mut now = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
@@ -20,7 +22,7 @@ pub(crate) fn now_nanos() -> i64 {
     if unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) } != 0 {
         no_clock();
     }
-    now.tv_sec * 1_000_000_000 + now.tv_nsec - clock::epoch_nanos()
+    now.tv_sec * 1_000_000_000 + now.tv_nsec - epoch_nanos
 }
 
 #[cold]

@@ -11,8 +11,9 @@ static EPOCH: OnceLock<i64> = OnceLock::new();
 /// One clock read, no lock after the first call.
 #[inline]
 pub fn now_nanos() -> i64 {
-    let epoch = epoch_nanos();
-    monotonic_nanos() - epoch
+    // Before the time is read: the first call of a process sets it.
+    let epoch_nanos = epoch_nanos();
+    monotonic_nanos() - epoch_nanos
 }
 
 /// When the process first asked for the time, on the system's clock CLOCK_MONOTONIC.
