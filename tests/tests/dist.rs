@@ -324,13 +324,20 @@ const RECORDED: &str = r#"
 import sys
 from echocart import C, Error, Session
 
-WIDTH, HEIGHT, FRAMES = 96, 72, 90
+WIDTH, HEIGHT, FRAMES = 480, 360, 90
 package, library, config, out = sys.argv[1:]
+
+def inside(x, y):
+    return abs(x) < 0.8 * y and x * x + y * y < 330 * 330
+
+places = [(at % WIDTH - WIDTH // 2, at // WIDTH - 12) for at in range(WIDTH * HEIGHT)]
+fan = bytes(1 + (x * x * 31 + y * 17 + x * y) % 255 if inside(x, y) else 0 for x, y in places)
 fields = dict(config_toml=config, pace=C.PACE_MAX, allow_demonstration=1)
 with Session(package, library, **fields) as session:
     session.start()
     for number in range(FRAMES):
-        pixels = bytes((at * (number % 89 + 3)) % 253 for at in range(WIDTH * HEIGHT))
+        shades = bytes([0] + [30 + (shade + 7 * number) % 200 for shade in range(255)])
+        pixels = fan.translate(shades)
         while session.push(pixels, WIDTH, HEIGHT, number * 33333333)[0] == C.WOULD_BLOCK:
             session.wait(1000)
     session.end_of_frames()
