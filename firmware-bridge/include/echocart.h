@@ -894,7 +894,7 @@ uint32_t ECHOCART_CALL echocart_session_memory(const struct echocart_session_t *
 //
 // The recorder is on where the configuration has `[recorder]`. A frame with another `exam_token`
 // erases what it holds, as does the session's end. Frames are those that a clip has a place for, black outside the imaging area;
-// `echocart replay` reads the file. It works until the session is destroyed, also after a stop. Since ABI 0.3.
+// none is kept while that area is not known for sure. `echocart replay` reads the file. It works until the session is destroyed, also after a stop. Since ABI 0.3.
 //
 // - `path`: UTF-8, `path_bytes` bytes. A file that is there is never replaced.
 // - `out_records`, `out_frames`: how many of each are in the file.

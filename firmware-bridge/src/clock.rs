@@ -6,7 +6,8 @@
 
 use echocart_core::clock;
 
-/// As [`clock::now_nanos`], by the function that the process has for it: a host may put its own in libc's place.
+/// As [`clock::now_nanos`], but by libc's function, for which a host may put its own: the conformance kit
+/// makes it fail to provoke a panic.
 ///
 /// # Real-time
 /// One clock read.

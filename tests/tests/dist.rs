@@ -9,7 +9,7 @@ use sdk::{Sdk, delivery, deps, dist, named, package_and_library, run, succeed};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const FORBIDDEN: [&str; 3] = ["opencv", "tokio", "axum"];
@@ -227,6 +227,17 @@ fn the_examples_are_built_with_cmake_and_run() {
     assert!(text(&output).contains("no-package"), "{}", text(&output));
 }
 
+fn python_folder(sdk: &Sdk) -> PathBuf {
+    sdk.root().join("share/echocart/python")
+}
+
+/// Python that finds the delivered file.
+fn python(sdk: &Sdk) -> Command {
+    let mut python = Command::new("python3");
+    python.arg("-B").env("PYTHONPATH", python_folder(sdk));
+    python
+}
+
 const REFUSED: &str = r#"
 import sys
 import echocart
@@ -246,9 +257,8 @@ fn the_python_file_agrees_with_the_header_and_serves_a_test_bench() {
     if !there("python3") {
         return;
     }
-    let folder = sdk.root().join("share/echocart/python");
-    let mut python = Command::new("python3");
-    let printed = succeed(python.arg("-B").arg(folder.join("echocart.py")));
+    let file = python_folder(&sdk).join("echocart.py");
+    let printed = succeed(python(&sdk).arg(file));
     let sizes: BTreeMap<&str, &str> = printed
         .lines()
         .filter(|line| line.starts_with("echocart_"))
@@ -268,18 +278,13 @@ fn the_python_file_agrees_with_the_header_and_serves_a_test_bench() {
 
     let example = sdk.root().join("share/echocart/examples/estimate.py");
     let [package, library] = package_and_library();
-    let python = || {
-        let mut python = Command::new("python3");
-        python.arg("-B").env("PYTHONPATH", &folder);
-        python
-    };
-    let printed = succeed(python().arg(example).args([&package, &library]));
+    let printed = succeed(python(&sdk).arg(example).args([&package, &library]));
     let mut lines = printed.lines();
     assert_eq!(lines.next(), Some("CPU"), "{printed}");
     let estimates = lines.next().and_then(|l| l.strip_suffix(" estimates"));
     let estimates: u32 = estimates.unwrap().parse().unwrap();
     assert!(estimates > 3, "{printed}");
-    succeed(python().args(["-c", REFUSED]).arg(library));
+    succeed(python(&sdk).args(["-c", REFUSED]).arg(library));
 }
 
 #[test]
@@ -367,10 +372,9 @@ fn a_recording_saved_from_a_test_bench_replays_identically() {
     let recorder = "\n[recorder]\nbudget_mib = 16\nfolder = \"unused\"\n";
     let config = echocart_tests::demo_config(&sdk.path("")).unwrap() + recorder;
     let saved = sdk.path("saved.echorec");
-    let mut python = Command::new("python3");
+    let mut python = python(&sdk);
     python
-        .args(["-B", "-c", RECORDED])
-        .env("PYTHONPATH", sdk.root().join("share/echocart/python"))
+        .args(["-c", RECORDED])
         .args([&package, &library])
         .arg(config)
         .arg(&saved);
