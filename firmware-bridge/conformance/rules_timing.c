@@ -27,6 +27,7 @@ static int64_t both_nanos[MOST];
 static int64_t poll_nanos[MOST];
 static int64_t clock_nanos[MOST];
 static int64_t nothing_nanos[MOST];
+static int64_t read_nanos[MOST];
 
 /* Few waits are allowed: a lock may be held by a slower thread for as long as a copy takes. */
 static void check_waits(const char *call, watched_t all, size_t calls)
@@ -93,11 +94,22 @@ static void be_realtime(int on)
     }
 }
 
+/* What a frame's bytes take to be read once, and nothing else. */
+static int64_t read_frame(const uint8_t *pixels)
+{
+    int64_t start = monotonic();
+    for (size_t at = 0; at < (size_t)WIDTH * HEIGHT; at += 64) {
+        (void)*(const volatile uint8_t *)(pixels + at);
+    }
+    return monotonic() - start;
+}
+
 /* Drives a live stream and measures each call; the first `warm` frames do not count. */
 static int measure(cost_t *cost, size_t warm, int leased)
 {
     echocart_session_config_t config = plain_config();
     uint8_t *pixels = (uint8_t *)calloc(WIDTH, HEIGHT);
+    uint8_t *other = (uint8_t *)malloc((size_t)WIDTH * HEIGHT);
     size_t frames = warm + (size_t)(kit.seconds * RATE);
     echocart_frame_t frame;
     echocart_result_t result;
@@ -106,10 +118,12 @@ static int measure(cost_t *cost, size_t warm, int leased)
 
     memset(cost, 0, sizeof *cost);
     config.pace = ECHOCART_PACE_REAL;
-    if (pixels == NULL || !CREATE(&config, &handles)) {
+    if (pixels == NULL || other == NULL || !CREATE(&config, &handles)) {
         free(pixels);
+        free(other);
         return 0;
     }
+    memset(other, 1, (size_t)WIDTH * HEIGHT);
     memset(&frame, 0, sizeof frame);
     frame.struct_size = sizeof frame;
     frame.format = ECHOCART_PIXEL_GRAY8;
@@ -139,6 +153,7 @@ static int measure(cost_t *cost, size_t warm, int leased)
             start = monotonic();
             echocart_abi_version();
             nothing_nanos[cost->pushes] = monotonic() - start;
+            read_nanos[cost->pushes] = leased ? 0 : read_frame(other);
             cost->pushes += 1;
             add(&cost->push, watched);
         }
@@ -157,6 +172,7 @@ static int measure(cost_t *cost, size_t warm, int leased)
     }
     be_realtime(0);
     free(pixels);
+    free(other);
     kit_seen(echocart_session_stop(handles.session, 2000000));
     destroy(&handles);
     return 1;
@@ -170,6 +186,7 @@ static void push_and_poll(void)
         return;
     }
     kit_measure("frame_push_1024x768_gray8", push_nanos, cost.pushes, 150000);
+    kit_measure("read_of_1024x768_bytes", read_nanos, cost.pushes, 0);
     kit_measure("result_poll", poll_nanos, cost.polls, 0);
     for (reads = 0; reads < MOST; reads += 1) {
         int64_t now = 0;
