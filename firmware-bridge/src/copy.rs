@@ -34,9 +34,19 @@ pub(crate) fn append_rows(to: &mut Vec<u8>, from: &[u8], row: usize, stride: usi
 
 #[cfg(target_arch = "x86_64")]
 mod stream {
-    use std::arch::x86_64::{__m128i, _mm_loadu_si128, _mm_sfence, _mm_stream_si128};
+    use std::arch::x86_64::{
+        __m128i, _MM_HINT_NTA, _mm_loadu_si128, _mm_prefetch, _mm_sfence, _mm_stream_si128,
+    };
 
     const BLOCK: usize = size_of::<__m128i>();
+    /// What is copied between two hints.
+    const LINE: usize = 4;
+    /// How far ahead of the copy the processor is asked for what it will read, in bytes. It looks ahead by
+    /// itself, but stops at the end of a page.
+    const READ_AHEAD: usize = 6144;
+    /// Likewise for what it will write, where one line of a page is enough to find the page.
+    const WRITE_AHEAD: usize = 2 * PAGE;
+    const PAGE: usize = 4096;
 
     /// Appends `from`. [`settle`] must follow before another thread may read it.
     pub fn append(to: &mut Vec<u8>, from: &[u8]) {
@@ -50,16 +60,30 @@ mod stream {
             to.extend_from_slice(rest);
             return;
         }
-        for (at, block) in blocks.iter().enumerate() {
-            // SAFETY: `block` has 16 bytes; `reserve` made room for all of `rest`, so `begin + at`
-            // is inside the allocation, and it is aligned. SSE2 is part of x86-64.
-            unsafe {
-                _mm_stream_si128(begin.add(at), _mm_loadu_si128(block.as_ptr().cast()));
+        let mut into = begin;
+        for (at, line) in blocks.chunks(LINE).enumerate() {
+            ahead(line.as_ptr().cast(), READ_AHEAD);
+            if at.is_multiple_of(PAGE / (LINE * BLOCK)) {
+                ahead(into.cast(), WRITE_AHEAD);
+            }
+            for block in line {
+                // SAFETY: `block` has 16 bytes; `reserve` made room for all of `rest`, so `into` is inside
+                // the allocation, and it is aligned. SSE2 is part of x86-64.
+                unsafe {
+                    _mm_stream_si128(into, _mm_loadu_si128(block.as_ptr().cast()));
+                    into = into.add(1);
+                }
             }
         }
         // SAFETY: the loop wrote `blocks.len() * BLOCK` bytes behind the length, within capacity.
         unsafe { to.set_len(to.len() + blocks.len() * BLOCK) };
         to.extend_from_slice(tail);
+    }
+
+    #[inline(always)]
+    fn ahead(of: *const i8, bytes: usize) {
+        // SAFETY: a hint may be about any address.
+        unsafe { _mm_prefetch::<_MM_HINT_NTA>(of.wrapping_add(bytes)) };
     }
 
     /// Orders everything that [`append`] wrote before what this thread writes from here on.
