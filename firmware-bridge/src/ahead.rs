@@ -1,7 +1,7 @@
 //! Asks the processor for what a lease and a commit will run through and touch, before they do.
 //!
 //! A frame's time after the last one their code and data have left the caches and are found missing one
-//! after the other. Asked for together, they come together. Decisions 0066 and 0067.
+//! after the other. Asked for together, they come together. Decisions 0066 to 0068.
 #![cfg_attr(
     all(target_os = "linux", target_arch = "x86_64"),
     expect(
@@ -10,10 +10,8 @@
     )
 )]
 
-use echocart_core::region::Region;
-
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-const LINE: usize = 64;
+use echocart_core::lines::LINE_BYTES;
 
 // The section of clock, lease and commit begins a page.
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -42,28 +40,23 @@ pub(crate) fn commit() {
         while line < stop {
             // SAFETY: a hint may be about any address.
             unsafe { _mm_prefetch::<_MM_HINT_T1>(line) };
-            line = line.wrapping_add(LINE);
+            line = line.wrapping_add(LINE_BYTES);
         }
     }
 }
 
-/// Asks for what lies in `region`, to be written. Nothing where [`commit`] does nothing.
+/// Asks for a cache line. Nothing where [`commit`] does nothing.
 ///
 /// # Real-time
-/// A hint for each 64 bytes, none of which waits.
+/// A hint, which does not wait.
 #[inline(always)]
-pub(crate) fn data(region: Region) {
+pub(crate) fn line(line: usize) {
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
     {
-        use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
-        let mut line = region.start & !(LINE - 1);
-        let end = region.start + region.bytes;
-        while line < end {
-            // SAFETY: a hint may be about any address.
-            unsafe { _mm_prefetch::<_MM_HINT_ET0>(std::ptr::without_provenance(line)) };
-            line += LINE;
-        }
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a hint may be about any address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::without_provenance(line)) };
     }
     #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
-    let _ = region;
+    let _ = line;
 }

@@ -47,6 +47,12 @@ impl Drop for Fuse<'_> {
 #[inline(always)]
 pub(crate) fn enter(body: impl FnOnce(&Here) -> Result<(), Fault>) -> u32 {
     quiet_panics();
+    caught(body)
+}
+
+/// Turns what happens into a code.
+#[inline(always)]
+fn caught(body: impl FnOnce(&Here) -> Result<(), Fault>) -> u32 {
     let outcome = here::inside(|here| catch_unwind(AssertUnwindSafe(|| body(here))));
     let code = match outcome {
         Ok(Ok(())) => Code::Ok,
@@ -81,24 +87,24 @@ pub(crate) unsafe fn with<H: Handle>(
     handle: *const H,
     body: impl FnOnce(&mut H::State) -> Result<(), Fault>,
 ) -> u32 {
-    enter(|here| {
+    // `give` has quieted panics.
+    caught(|here| {
         here.refuse_in_callback()?;
         // SAFETY: the caller's promise; the state behind it is locked before it is touched.
         let Some(handle) = (unsafe { handle.as_ref() }) else {
             return Err(Fault::null("handle"));
         };
         let Guarded { state, poisoned } = handle.guarded();
-        let refusal = match state.try_lock() {
-            None => Code::ConcurrentUse,
-            Some(_) if poisoned.load(Ordering::Relaxed) => Code::Poisoned,
-            Some(mut state) => {
-                let fuse = Fuse(poisoned);
-                let outcome = body(&mut state);
-                std::mem::forget(fuse);
-                return outcome;
-            }
+        let Some(mut state) = state.try_lock() else {
+            return Err(Code::ConcurrentUse.into());
         };
-        Err(refusal.into())
+        if poisoned.load(Ordering::Relaxed) {
+            return Err(Code::Poisoned.into());
+        }
+        let fuse = Fuse(poisoned);
+        let outcome = body(&mut state);
+        std::mem::forget(fuse);
+        outcome
     })
 }
 
@@ -132,6 +138,7 @@ pub(crate) unsafe fn destroy<H: Handle>(handle: *mut *mut H, last: impl FnOnce(H
 
 /// Makes a handle and leaves it to the caller.
 pub(crate) fn give<H: Handle>(state: H::State) -> *mut H {
+    quiet_panics();
     Box::into_raw(Box::new(H::new(Guarded {
         state: Mutex::new(state),
         poisoned: AtomicBool::new(false),

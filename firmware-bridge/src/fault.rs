@@ -28,6 +28,7 @@ impl Fault {
     }
 
     #[cold]
+    #[inline(never)]
     pub fn null(what: &'static str) -> Self {
         Self::new(
             Code::NullArgument,
@@ -46,6 +47,7 @@ impl Fault {
 
 impl From<Code> for Fault {
     #[cold]
+    #[inline(never)]
     fn from(code: Code) -> Self {
         Self::new(code, code.text().to_str().unwrap_or_default())
     }

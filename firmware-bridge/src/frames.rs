@@ -11,7 +11,8 @@ use crate::intake::Intake;
 use crate::wrong::{self, Bounds, Refusal, Wrong};
 use echocart_core::clock::Pace;
 use echocart_core::frame::{FrameMeta, PixelFormat, PixelLayout};
-use echocart_core::region::Region;
+use echocart_core::lines::{first, lines};
+use echocart_core::rare::rare;
 use echocart_core::ring::{Lease, Pushed, Shape};
 use std::sync::Arc;
 use std::sync::atomic::AtomicPtr;
@@ -21,26 +22,34 @@ const MAX_CAPTURE_NANOS: i64 = 1 << 62;
 /// How far a converted device time may run ahead of the clock.
 const MAX_AHEAD_NANOS: i64 = 100_000_000;
 
+/// Cache lines that a commit touches outside of the port and of the buffer, in a ring of 32 places; those
+/// beyond are not asked for.
+const TOUCHED: usize = 32;
+
 /// State of a frame port handle.
 ///
-/// It holds the next buffer before anybody asks for it, and knows the shape of the newest frame: a
-/// lease and a commit of another frame like it are short.
+/// It holds the next buffer before anybody asks for it, and knows the newest frame: a lease and a commit
+/// of another one like it are short.
 #[repr(C)]
 pub(crate) struct FramePort {
     intake: Arc<Intake>,
-    /// Where the pixels of `held` are, and how many.
+    /// What is lent of `held`, and how many bytes; 0 where nothing is.
     pixels: AtomicPtr<u8>,
-    held_bytes: usize,
-    /// How many of them are lent; 0 where none are.
     lent_bytes: usize,
     pace: Pace,
+    epoch_nanos: i64,
     held: Option<Lease>,
+    touched: [usize; TOUCHED],
+    newest: Newest,
+}
+
+/// What is known of the newest frame.
+#[derive(Default)]
+#[repr(C)]
+struct Newest {
     fields: ShapeFields,
     shape: Option<Shape>,
     sequence: Option<u64>,
-    /// What a lease and a commit touch beside this.
-    touched: [Region; 8],
-    next: Region,
 }
 
 /// What of a frame decides on its shape.
@@ -80,17 +89,14 @@ impl Drop for FramePort {
 impl FramePort {
     pub fn new(intake: Arc<Intake>, pace: Pace) -> Self {
         Self {
-            touched: intake.memory(),
-            next: Region::default(),
+            touched: first(intake.memory()),
             intake,
             pace,
+            epoch_nanos: clock::epoch_nanos(),
             held: None,
             pixels: AtomicPtr::default(),
-            held_bytes: 0,
             lent_bytes: 0,
-            fields: ShapeFields::default(),
-            shape: None,
-            sequence: None,
+            newest: Newest::default(),
         }
     }
 
@@ -140,50 +146,56 @@ impl FramePort {
     /// a fault.
     #[inline(always)]
     pub fn lease(&mut self, bytes: u64) -> Result<*mut u8, Fault> {
-        let held = self.lent_bytes == 0 && bytes.wrapping_sub(1) < self.held_bytes as u64;
-        if !held || self.intake.with(|producer| producer.has_ended()) != Ok(false) {
-            self.lease_anew(bytes)?;
+        if let Some(held) = &self.held {
+            for line in held.memory() {
+                ahead::line(line);
+            }
         }
+        for line in &self.touched {
+            ahead::line(*line);
+        }
+        for line in lines(&self.newest) {
+            ahead::line(line);
+        }
+        let free = (self.lent_bytes == 0) & self.intake.is_open();
+        let mut pixels = match &mut self.held {
+            Some(held) if free => held.pixels(),
+            _ => &mut [],
+        };
+        if bytes.wrapping_sub(1) >= pixels.len() as u64 {
+            rare();
+            pixels = self.lease_anew(bytes)?;
+        }
+        let pixels = pixels.as_mut_ptr();
+        *self.pixels.get_mut() = pixels;
         self.lent_bytes = bytes as usize;
-        for region in self.touched {
-            ahead::data(region);
-        }
-        ahead::data(self.next);
-        Ok(*self.pixels.get_mut())
+        Ok(pixels)
     }
 
     #[cold]
-    fn lease_anew(&mut self, bytes: u64) -> Result<(), Fault> {
+    fn lease_anew(&mut self, bytes: u64) -> Result<&mut [u8], Fault> {
         if self.lent_bytes != 0 {
             return Err(Code::BadState.into());
         }
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-        let mut held = self.held.take();
-        let leased = self
-            .intake
-            .with(|producer| producer.lease(bytes, &mut held));
-        self.hold(held);
-        let [intake, end, ..] = self.touched;
-        here::lease_from([Region::of(self), intake, end]);
+        let held = &mut self.held;
+        let leased = self.intake.with(|producer| producer.lease(bytes, held));
+        here::lease_from(self.first_memory());
         leased??;
-        match self.held_bytes {
-            0 => Err(Code::WouldBlock.into()),
-            _ => Ok(()),
-        }
+        let held = self.held.as_mut().ok_or(Code::WouldBlock)?;
+        Ok(held.pixels())
     }
 
-    #[inline(always)]
-    fn hold(&mut self, mut lease: Option<Lease>) {
-        let pixels = lease.as_mut().map_or(&mut [][..], Lease::pixels);
-        *self.pixels.get_mut() = pixels.as_mut_ptr();
-        self.held_bytes = pixels.len();
-        // None was there: code to drop it would lie in the way.
-        std::mem::forget(std::mem::replace(&mut self.held, lease));
+    /// What a lease reads before anything else.
+    fn first_memory(&self) -> here::Lines {
+        let own = lines(&self.intake)
+            .chain(lines(&self.held))
+            .chain(lines(&self.touched));
+        first(own.chain(self.intake.gate_memory()))
     }
 
     fn give_back(&mut self) {
         self.release();
-        self.held_bytes = 0;
         if let Some(held) = self.held.take() {
             self.intake.give_back(held);
         }
@@ -195,18 +207,64 @@ impl FramePort {
     /// Does not block, copy or allocate, but for the text of a fault.
     #[inline(always)]
     pub fn commit(&mut self, frame: &echocart_frame_t) -> Result<u64, Fault> {
-        let begin = clock::now_nanos();
-        let found = usize::try_from(frame.pixel_bytes).unwrap_or(usize::MAX);
-        match self.try_commit(frame, found, begin) {
-            Ok(number) => {
-                self.intake.commit.record_alone(since(begin));
-                Ok(number)
-            }
-            Err(refusal) => Err(self.explain(refusal, frame, found, begin)),
-        }
+        let begin = clock::since_nanos(self.epoch_nanos);
+        let number = match self.commit_alike(frame, begin) {
+            Some(number) => number,
+            None => self.commit_any(frame, begin)?,
+        };
+        let took = clock::since_nanos(self.epoch_nanos).wrapping_sub(begin);
+        self.intake.commit.record_alone(took.unsigned_abs());
+        Ok(number)
     }
 
+    /// Commits a frame that goes in as the one before it did, or does nothing.
     #[inline(always)]
+    fn commit_alike(&mut self, frame: &echocart_frame_t, begin: i64) -> Option<u64> {
+        let Some(shape) = &self.newest.shape else {
+            rare();
+            return None;
+        };
+        let follows = match self.newest.sequence {
+            Some(last) => last.wrapping_add(1) == frame.sequence,
+            None => false,
+        };
+        let counted = frame.flags & ECHOCART_FRAME_HAS_SEQUENCE != 0;
+        let alike = (self.lent_bytes != 0)
+            & (frame.pixel_bytes <= self.lent_bytes as u64)
+            & std::ptr::eq(*self.pixels.get_mut(), frame.pixels)
+            & (self.newest.fields == ShapeFields::of(frame))
+            & (!counted | follows);
+        if !alike {
+            rare();
+            return None;
+        }
+        let Ok(moment) = wrong::moment(frame, self.latest(begin)) else {
+            rare();
+            return None;
+        };
+        let held = &mut self.held;
+        let pushed = self
+            .intake
+            .with(|producer| producer.push_alike(shape, &moment, held));
+        let Ok(Some(number)) = pushed else {
+            rare();
+            return None;
+        };
+        self.release();
+        if counted {
+            self.newest.sequence = Some(frame.sequence);
+        }
+        Some(number)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn commit_any(&mut self, frame: &echocart_frame_t, begin: i64) -> Result<u64, Fault> {
+        let found = usize::try_from(frame.pixel_bytes).unwrap_or(usize::MAX);
+        self.try_commit(frame, found, begin)
+            .map_err(|refusal| self.explain(refusal, frame, found, begin))
+    }
+
     fn try_commit(
         &mut self,
         frame: &echocart_frame_t,
@@ -223,21 +281,19 @@ impl FramePort {
             return Err(Wrong::Lent.into());
         }
         let moment = wrong::moment(frame, self.latest(begin))?;
-        let shape = match self.shape {
-            Some(shape) if self.fields == ShapeFields::of(frame) => shape,
+        let shape = match self.newest.shape {
+            Some(shape) if self.newest.fields == ShapeFields::of(frame) => shape,
             _ => self.shape_anew(frame, found)?,
         };
         let live = self.pace == Pace::Real;
         let held = &mut self.held;
         let pushed = self.intake.with(|producer| {
             let lease = held.take()?;
-            let (pushed, lease) = producer.push_leased(&shape, moment, lease, live);
-            Some((pushed, lease, producer.next_lease()))
+            let (pushed, next) = producer.push_leased(&shape, moment, lease, live);
+            *held = next;
+            Some(pushed)
         })?;
-        let (pushed, lease, next) = pushed.ok_or(Code::BadState)?;
-        self.hold(lease);
-        let pushed = pushed?;
-        self.next = next;
+        let pushed = pushed.ok_or(Code::BadState)??;
         if live || pushed != Pushed::RingFull {
             self.release();
         }
@@ -246,13 +302,13 @@ impl FramePort {
 
     #[cold]
     fn shape_anew(&mut self, frame: &echocart_frame_t, found: usize) -> Result<Shape, Refusal> {
-        self.shape = None;
+        self.newest.shape = None;
         let (meta, layout) = wrong::shape(frame, found)?;
         let shape = self
             .intake
             .with(|producer| producer.shape(&meta, layout))??;
-        self.fields = ShapeFields::of(frame);
-        self.shape = Some(shape);
+        self.newest.fields = ShapeFields::of(frame);
+        self.newest.shape = Some(shape);
         Ok(shape)
     }
 
@@ -298,11 +354,11 @@ impl FramePort {
             return Err(Code::WouldBlock);
         }
         if frame.flags & ECHOCART_FRAME_HAS_SEQUENCE != 0 {
-            if let Some(last) = self.sequence {
+            if let Some(last) = self.newest.sequence {
                 let missing = frame.sequence.saturating_sub(last).saturating_sub(1);
                 self.intake.missing(missing);
             }
-            self.sequence = Some(frame.sequence);
+            self.newest.sequence = Some(frame.sequence);
         }
         match pushed {
             Pushed::Queued { number } => Ok(number),
@@ -331,140 +387,4 @@ fn copy_rows(pixels: &[u8], meta: &FrameMeta, layout: PixelLayout, buffer: &mut 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::trial;
-    use echocart_core::frame::HostMeta;
-
-    fn rows(stride_bytes: usize, row: u32, rows: u32, bytes: usize) -> Vec<u8> {
-        let pixels: Vec<u8> = (0..bytes).map(|at| at as u8).collect();
-        let mut buffer = vec![9; 99];
-        let meta = FrameMeta {
-            width_px: row,
-            height_px: rows,
-            format: PixelFormat::Gray8,
-            capture_nanos: 0,
-            pass: 0,
-            host: HostMeta::default(),
-        };
-        let layout = PixelLayout {
-            stride_bytes,
-            chroma_offset_bytes: 0,
-        };
-        copy_rows(&pixels, &meta, layout, &mut buffer);
-        buffer
-    }
-
-    #[test]
-    fn a_known_shape_is_checked_again_once_any_field_of_it_is_another() {
-        let (mut session, mut port, _results) = trial::parts("untrained", Pace::Max, true);
-        session.start().unwrap();
-        type Change = fn(&mut echocart_frame_t);
-        let changes: [(Change, Code, &str); 11] = [
-            (|f| f.format = 9, Code::BadArgument, "9: format"),
-            (|f| f.memory = 1, Code::Unsupported, "1: memory"),
-            (|f| f.memory = 7, Code::BadArgument, "7: memory"),
-            (
-                |f| f.width_px = 33,
-                Code::BadFrameSize,
-                "least 33, found 32: row_stride_bytes",
-            ),
-            (|f| f.width_px = 0, Code::BadFrameSize, "0: width_px"),
-            (
-                |f| f.height_px = 33,
-                Code::BadFrameSize,
-                "least 1056, found 1024: pixel_bytes",
-            ),
-            (
-                |f| f.row_stride_bytes = 31,
-                Code::BadFrameSize,
-                "least 32, found 31: row_stride_bytes",
-            ),
-            (
-                |f| f.row_stride_bytes = 33,
-                Code::BadFrameSize,
-                "least 1055, found 1024: pixel_bytes",
-            ),
-            (
-                |f| f.chroma_offset_bytes = 5,
-                Code::BadFrameSize,
-                "5: chroma_offset_bytes",
-            ),
-            (
-                |f| f.pixel_bytes = 1023,
-                Code::BadFrameSize,
-                "least 1024, found 1023: pixel_bytes",
-            ),
-            (
-                |f| f.format = ECHOCART_PIXEL_BGRA32,
-                Code::BadFrameSize,
-                "least 128, found 32: row_stride_bytes",
-            ),
-        ];
-        let mut at_nanos = 0;
-        for (change, code, text) in changes {
-            for known in [true, false] {
-                at_nanos += 40_000_000;
-                let pixels = port.lease(1024).unwrap();
-                let good = trial::frame(pixels, at_nanos);
-                let mut bad = good;
-                change(&mut bad);
-                if known {
-                    assert!(port.shape.is_some() || at_nanos == 40_000_000);
-                } else {
-                    port.shape = None;
-                }
-                let fault = port.commit(&bad).unwrap_err();
-                assert_eq!(fault.code, code, "{}", fault.detail);
-                assert!(fault.detail.ends_with(text), "{text}: {}", fault.detail);
-                assert_eq!(port.lease(1).unwrap_err().code, Code::BadState);
-                port.commit(&good).unwrap();
-                assert_eq!(port.commit(&good).unwrap_err().code, Code::BadState);
-            }
-        }
-    }
-
-    #[test]
-    fn the_buffer_that_is_held_grows_with_a_lease_and_goes_back_for_a_copy() {
-        let (mut session, mut port, _results) = trial::parts("untrained", Pace::Max, true);
-        session.start().unwrap();
-        let pixels = port.lease(1024).unwrap();
-        port.commit(&trial::frame(pixels, 0)).unwrap();
-        assert!(port.held.is_some());
-        port.lease(100).unwrap();
-        port.release();
-        port.lease(5000).unwrap();
-        let first = here::inside(|here| here.leases());
-        assert!(first.iter().all(|region| region.bytes > 0), "{first:?}");
-        assert_eq!(first[0], Region::of(&port));
-        let elsewhere = std::thread::spawn(|| here::inside(|here| here.leases()));
-        assert_eq!(elsewhere.join().unwrap(), [Region::NONE; 3]);
-        assert!(port.held_bytes >= 5000);
-        let mut small = trial::frame(*port.pixels.get_mut(), 40_000_000);
-        small.pixel_bytes = 5001;
-        let fault = port.commit(&small).unwrap_err();
-        assert!(
-            fault
-                .detail
-                .contains("at most the 5000 bytes lent, found 5001"),
-            "{}",
-            fault.detail
-        );
-        port.release();
-        let pixels = [7; 1024];
-        port.push(&trial::frame(pixels.as_ptr(), 40_000_000), &pixels)
-            .unwrap();
-        assert!(port.held.is_none());
-        port.lease(1024).unwrap();
-        port.push(&trial::frame(pixels.as_ptr(), 80_000_000), &pixels)
-            .unwrap();
-        assert!(port.held.is_some() && port.lent_bytes == 1024);
-    }
-
-    #[test]
-    fn padding_and_whatever_follows_the_last_row_are_left_out() {
-        assert_eq!(rows(3, 3, 2, 10), [0, 1, 2, 3, 4, 5]);
-        assert_eq!(rows(4, 3, 2, 7), [0, 1, 2, 4, 5, 6]);
-        assert_eq!(rows(4, 3, 2, 20), [0, 1, 2, 4, 5, 6]);
-    }
-}
+mod tests;

@@ -2,14 +2,16 @@
 
 use crate::codes::Code;
 use crate::fault::Fault;
-use echocart_core::region::Region;
 use std::cell::Cell;
+
+/// Addresses of cache lines.
+pub(crate) type Lines = [usize; 10];
 
 /// All about one thread, side by side: a call finds it with one look.
 pub(crate) struct Here {
     call: Cell<bool>,
     callback: Cell<bool>,
-    leases: Cell<[Region; 3]>,
+    leases: Cell<Lines>,
 }
 
 thread_local! {
@@ -17,7 +19,7 @@ thread_local! {
         Here {
             call: Cell::new(false),
             callback: Cell::new(false),
-            leases: Cell::new([Region::NONE; 3]),
+            leases: Cell::new([0; 10]),
         }
     };
 }
@@ -32,16 +34,16 @@ impl Here {
         Ok(())
     }
 
-    /// What the next lease on this thread reads first; nothing before there was one.
+    /// What the next lease on this thread reads first; 0 before there was one.
     #[inline(always)]
-    pub fn leases(&self) -> [Region; 3] {
+    pub fn leases(&self) -> Lines {
         self.leases.get()
     }
 }
 
 /// Says what leases on this thread read first.
-pub(crate) fn lease_from(regions: [Region; 3]) {
-    HERE.with(|here| here.leases.set(regions));
+pub(crate) fn lease_from(lines: Lines) {
+    HERE.with(|here| here.leases.set(lines));
 }
 
 /// Runs `call` as a call of the caller's.

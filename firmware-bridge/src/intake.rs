@@ -2,9 +2,10 @@
 
 use crate::codes::Code;
 use crate::fault::Fault;
-use crate::sync::{AtomicU8, AtomicU64, FrameProducer, Lease, Mutex, Ordering};
+use crate::sync::{AtomicU8, AtomicU64, EndSign, FrameProducer, Lease, Mutex, Ordering};
 use echocart_core::latency::Histogram;
-use echocart_core::region::Region;
+use echocart_core::lines::lines;
+use echocart_core::rare::rare;
 
 /// How far a session is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,18 +18,21 @@ pub(crate) enum Phase {
 }
 
 /// The producer's end of the ring, its gate and its meters.
-#[repr(align(512))]
+#[repr(C, align(512))]
 pub(crate) struct Intake {
-    producer: Mutex<Option<FrameProducer>>,
     phase: AtomicU8,
+    end: EndSign,
+    producer: Mutex<Option<FrameProducer>>,
+    pub commit: Histogram,
+    // A commit touches nothing from here on.
     missing: AtomicU64,
     pub push: Histogram,
-    pub commit: Histogram,
 }
 
 impl Intake {
     pub fn new(producer: FrameProducer) -> Self {
         Self {
+            end: producer.end_sign(),
             producer: Mutex::new(Some(producer)),
             phase: AtomicU8::new(Phase::Created as u8),
             missing: AtomicU64::new(0),
@@ -45,6 +49,12 @@ impl Intake {
             2 => Phase::Paused,
             _ => Phase::Ended,
         }
+    }
+
+    /// True when frames are taken now, as far as can be seen without the lock.
+    #[inline(always)]
+    pub fn is_open(&self) -> bool {
+        (self.phase() == Phase::Running) & !self.end.is_up()
     }
 
     /// Goes from one of `from` to `to`.
@@ -68,19 +78,24 @@ impl Intake {
     /// Calls with the producer if frames are taken now. Does not block.
     #[inline(always)]
     pub fn with<T>(&self, call: impl FnOnce(&mut FrameProducer) -> T) -> Result<T, Code> {
-        match self.phase() {
-            Phase::Running => {}
-            Phase::Created | Phase::Paused => return Err(Code::Paused),
-            Phase::Ended => return Err(Code::Closed),
+        let phase = self.phase();
+        if phase != Phase::Running {
+            rare();
+            return Err(match phase {
+                Phase::Created | Phase::Paused => Code::Paused,
+                Phase::Running | Phase::Ended => Code::Closed,
+            });
         }
         // Only a thread that closes the intake can hold the lock now.
         let Some(mut producer) = self.producer.try_lock() else {
+            rare();
             return Err(Code::Closed);
         };
-        match producer.as_mut() {
-            Some(producer) => Ok(call(producer)),
-            None => Err(Code::Closed),
-        }
+        let Some(producer) = producer.as_mut() else {
+            rare();
+            return Err(Code::Closed);
+        };
+        Ok(call(producer))
     }
 
     /// Gives a lent buffer back to the pool if there still is one.
@@ -92,18 +107,21 @@ impl Intake {
         }
     }
 
-    /// What a lease and a commit read and write; what the lease reads first.
-    pub fn memory(&self) -> [Region; 8] {
-        let mut regions = [Region::default(); 8];
-        let producer = self.producer.lock();
-        let rings = producer.as_ref().map(FrameProducer::memory);
-        let own = std::iter::once(Region::of(self));
-        let rest = rings.into_iter().flatten();
-        let all = own.chain(rest).chain([self.commit.memory()]);
-        for (place, region) in regions.iter_mut().zip(all) {
-            *place = region;
+    /// What [`Intake::is_open`] reads: addresses of cache lines.
+    pub fn gate_memory(&self) -> impl Iterator<Item = usize> {
+        lines(&self.phase).chain(self.end.memory())
+    }
+
+    /// What a commit reads and writes: addresses of cache lines.
+    pub fn memory(&self) -> Vec<usize> {
+        let mut all: Vec<usize> = lines(&self.phase).collect();
+        all.extend(lines(&self.producer));
+        all.extend(lines(&self.commit));
+        all.extend(self.commit.memory());
+        if let Some(producer) = &*self.producer.lock() {
+            all.extend(producer.memory());
         }
-        regions
+        all
     }
 
     pub fn missing(&self, frames: u64) {

@@ -7,6 +7,7 @@ use crate::abi::*;
 use crate::codes::Code;
 use crate::fault::Fault;
 use echocart_core::frame::{ExamToken, FrameMeta, FrameMoment, HostMeta, PixelFormat, PixelLayout};
+use echocart_core::rare::rare;
 use echocart_core::ring::PushError;
 use std::fmt::Arguments;
 
@@ -73,18 +74,23 @@ impl From<PushError> for Refusal {
 #[inline(always)]
 pub(crate) fn moment(frame: &echocart_frame_t, latest_nanos: i64) -> Result<FrameMoment, Wrong> {
     if frame.flags & !FLAGS != 0 {
+        rare();
         return Err(Wrong::Flags);
     }
     let has = |flag| frame.flags & flag != 0;
     let ecg_millivolts = has(ECHOCART_FRAME_HAS_ECG).then_some(frame.ecg_millivolts);
-    if ecg_millivolts.is_some_and(|v| !v.is_finite()) {
+    if has(ECHOCART_FRAME_HAS_ECG) & !frame.ecg_millivolts.is_finite() {
+        rare();
         return Err(Wrong::Ecg);
     }
     let depth_mm = has(ECHOCART_FRAME_HAS_DEPTH).then_some(frame.depth_mm);
-    if depth_mm.is_some_and(|v| !(v > 0.0 && v < f32::INFINITY)) {
+    let no_depth = !((frame.depth_mm > 0.0) & (frame.depth_mm < f32::INFINITY));
+    if has(ECHOCART_FRAME_HAS_DEPTH) & no_depth {
+        rare();
         return Err(Wrong::Depth);
     }
     if !(0..=latest_nanos).contains(&frame.capture_nanos) {
+        rare();
         return Err(Wrong::Time);
     }
     Ok(FrameMoment {

@@ -106,7 +106,6 @@ pub unsafe extern "C" fn echocart_frame_commit(
     frame: *const echocart_frame_t,
     out_number: *mut u64,
 ) -> u32 {
-    ahead::commit();
     let body = |port: &mut FramePort| {
         // SAFETY: the caller's promise.
         let (frame, out_number) = unsafe {

@@ -115,8 +115,8 @@ pub unsafe extern "C" fn echocart_last_error(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn echocart_clock_now(out_nanos: *mut i64) -> u32 {
     enter(|here| {
-        for region in here.leases() {
-            ahead::data(region);
+        for line in here.leases() {
+            ahead::line(line);
         }
         // SAFETY: the caller's promise.
         unsafe { Out::new(out_nanos, "out_nanos") }?.set(clock::now_nanos());

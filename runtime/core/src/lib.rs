@@ -27,6 +27,7 @@ pub mod judge;
 pub mod kept;
 pub mod latency;
 pub mod ledger;
+pub mod lines;
 pub mod manifest;
 mod moment;
 pub mod npz;
@@ -38,9 +39,9 @@ mod pool;
 pub mod power;
 pub mod preprocess;
 pub mod pulse;
+pub mod rare;
 mod readings;
 pub mod recorder;
-pub mod region;
 pub mod ring;
 #[cfg(test)]
 mod schema;
@@ -52,3 +53,8 @@ pub mod source;
 mod spsc;
 mod sync;
 mod warmth;
+
+// Not inside `ring`, which `tests/loom` compiles too.
+#[cfg(test)]
+#[path = "ring/tests.rs"]
+mod ring_tests;

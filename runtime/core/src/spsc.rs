@@ -1,6 +1,6 @@
 //! A bounded queue with one thread at each end. `tests/loom` puts a model of it in its place.
 
-use crate::region::Region;
+use crate::lines::{LINE_BYTES, lines};
 use ringbuf::traits::{Consumer, Observer, Producer, Split};
 use ringbuf::wrap::Wrap;
 use ringbuf::{HeapCons, HeapProd, HeapRb};
@@ -17,6 +17,11 @@ pub(crate) fn queue<T>(places: usize) -> (QueueIn<T>, QueueOut<T>) {
     (QueueIn(into), QueueOut(out))
 }
 
+/// Where both ends meet: each index has the first of two lines for itself.
+fn ends<T>(queue: &T) -> impl Iterator<Item = usize> {
+    lines(queue).filter(|line| line.is_multiple_of(2 * LINE_BYTES))
+}
+
 impl<T> QueueIn<T> {
     /// Puts one in, or gives it back where there is no room.
     #[inline]
@@ -29,11 +34,10 @@ impl<T> QueueIn<T> {
         self.0.is_full()
     }
 
-    /// Where both ends meet, and where the next place lies.
-    pub fn memory(&self) -> [Region; 2] {
-        let vacant = self.0.vacant_slices().0;
-        let places = vacant.first().map_or_else(Region::default, Region::of);
-        [Region::of(&**self.0.rb_ref()), places]
+    /// Where both ends meet, and where the places lie.
+    pub fn memory(&self) -> impl Iterator<Item = usize> {
+        let (next, _) = self.0.vacant_slices();
+        ends(&**self.0.rb_ref()).chain(lines(next))
     }
 }
 
@@ -43,17 +47,10 @@ impl<T> QueueOut<T> {
         self.0.try_pop()
     }
 
-    /// Looks at the next one that comes out.
-    #[inline]
-    pub fn peek<R>(&self, look: impl FnOnce(&T) -> R) -> Option<R> {
-        self.0.try_peek().map(look)
-    }
-
-    /// Where both ends meet, and where the first of what waits lies.
-    pub fn memory(&self) -> [Region; 2] {
-        let first = self.0.as_slices().0;
-        let places = first.first().map_or_else(Region::default, Region::of);
-        [Region::of(&**self.0.rb_ref()), places]
+    /// Where both ends meet, and where the places lie.
+    pub fn memory(&self) -> impl Iterator<Item = usize> {
+        let (next, _) = self.0.as_slices();
+        ends(&**self.0.rb_ref()).chain(lines(next))
     }
 
     /// How many there are.

@@ -27,7 +27,7 @@ mod pool;
 #[path = "../../../runtime/core/src/ring/mod.rs"]
 mod ring;
 
-pub(crate) use echocart_core::{buffer, events, frame, region, source};
+pub(crate) use echocart_core::{buffer, events, frame, lines, rare, source};
 
 use events::Exam;
 use frame::{FrameMeta, FrameMoment, HostMeta, PixelFormat, PixelLayout};
@@ -78,6 +78,12 @@ fn push_leased(producer: &mut FrameProducer, at: i64) -> Option<Pushed> {
         pass: meta.pass,
         host: meta.host,
     };
+    if let Some(number) = producer.push_alike(&shape, &moment, &mut lease) {
+        if let Some(next) = lease {
+            producer.give_back(next);
+        }
+        return Some(Pushed::Queued { number });
+    }
     let (pushed, lease) = producer.push_leased(&shape, moment, lease?, true);
     if let Some(left) = lease {
         producer.give_back(left);

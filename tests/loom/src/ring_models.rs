@@ -1,13 +1,13 @@
 //! The ring between the thread that pushes and the one that takes.
 
 use crate::exam::NewestExam;
-use crate::ring::{PushError, Pushed, frame_ring};
+use crate::ring::{FrameProducer, PushError, Pushed, frame_ring};
 use crate::{BUFFERS, consume, exam, explore, push, push_leased};
 use loom::sync::{Arc, Notify};
 use loom::thread;
 
 /// Leases until none is left: the buffers that are at home.
-fn at_home(producer: &mut crate::ring::FrameProducer) -> usize {
+fn at_home(producer: &mut FrameProducer) -> usize {
     let one = || {
         let mut lease = None;
         producer.lease(1, &mut lease).ok()?;
@@ -37,13 +37,12 @@ fn every_frame_is_taken_once_or_counted_as_dropped_and_the_taker_always_wakes() 
     });
 }
 
-#[test]
-fn every_buffer_comes_home_from_pushes_and_leases() {
-    explore(|| {
+/// One thread pushes two frames while the other takes; then all buffers are at home.
+fn comes_home(push_two: fn(&mut FrameProducer)) {
+    explore(move || {
         let (mut producer, mut frames) = frame_ring(1, 1, &NewestExam::default());
         let source = thread::spawn(move || {
-            push_leased(&mut producer, 1).unwrap();
-            push(&mut producer, 2, 0).unwrap();
+            push_two(&mut producer);
             producer
         });
         let mut taken = 0;
@@ -59,6 +58,22 @@ fn every_buffer_comes_home_from_pushes_and_leases() {
             frames.give_back(queued);
         }
         assert_eq!(at_home(&mut producer), BUFFERS);
+    });
+}
+
+#[test]
+fn every_buffer_comes_home_from_pushes_and_leases() {
+    comes_home(|producer| {
+        push_leased(producer, 1).unwrap();
+        push(producer, 2, 0).unwrap();
+    });
+}
+
+#[test]
+fn every_buffer_comes_home_from_a_frame_like_the_one_before() {
+    comes_home(|producer| {
+        push(producer, 1, 0).unwrap();
+        push_leased(producer, 2).unwrap();
     });
 }
 

@@ -4,7 +4,7 @@ pub(crate) use loom::sync::Arc;
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering, fence};
 pub(crate) use loom::thread::Thread;
 
-pub(crate) use crate::ring::{FrameProducer, Lease};
+pub(crate) use crate::ring::{EndSign, FrameProducer, Lease};
 
 use loom::sync::MutexGuard;
 

@@ -14,9 +14,10 @@ use crate::buffer::FrameBuffer;
 use crate::events::Exam;
 use crate::exam::NewestExam;
 use crate::frame::{FrameMeta, HostMeta, PixelFormat, PixelLayout};
+use crate::lines::{LINE_BYTES, lines};
 use crate::source::{Notice, SourceTraits};
 use crate::spsc::{QueueIn, QueueOut, queue};
-use crate::sync::{Arc, AtomicBool, AtomicU64, Thread};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Ordering, Thread};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 /// Buffers beyond the ring's capacity: one being filled, two held by the assembler, one spare.
@@ -90,6 +91,13 @@ impl Lease {
     pub fn pixels(&mut self) -> &mut [u8] {
         self.0.pixels.own()
     }
+
+    /// Where the frame will be described: addresses of cache lines.
+    #[inline(always)]
+    pub fn memory(&self) -> [usize; size_of::<Queued>() / LINE_BYTES] {
+        let start = std::ptr::from_ref(&*self.0).addr();
+        std::array::from_fn(|line| start.wrapping_add(line * LINE_BYTES))
+    }
 }
 
 #[derive(Default)]
@@ -101,6 +109,29 @@ struct Totals {
     captured: AtomicU64,
     dropped: AtomicU64,
     missed: AtomicU64,
+}
+
+impl Totals {
+    #[inline(always)]
+    fn abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Relaxed)
+    }
+}
+
+/// Says whether the pipeline has ended, to other threads as well.
+pub struct EndSign(Arc<Totals>);
+
+impl EndSign {
+    /// True when the pipeline has ended and takes no frame any more.
+    #[inline(always)]
+    pub fn is_up(&self) -> bool {
+        self.0.abandoned()
+    }
+
+    /// Where the sign stands: addresses of cache lines.
+    pub fn memory(&self) -> impl Iterator<Item = usize> {
+        lines(&*self.0)
+    }
 }
 
 /// What became of a pushed frame.
