@@ -109,7 +109,7 @@ static int measure(cost_t *cost, size_t warm, int leased)
 {
     echocart_session_config_t config = plain_config();
     uint8_t *pixels = (uint8_t *)calloc(WIDTH, HEIGHT);
-    uint8_t *other = (uint8_t *)malloc((size_t)WIDTH * HEIGHT);
+    uint8_t *other = leased ? NULL : (uint8_t *)malloc((size_t)WIDTH * HEIGHT);
     size_t frames = warm + (size_t)(kit.seconds * RATE);
     echocart_frame_t frame;
     echocart_result_t result;
@@ -118,12 +118,14 @@ static int measure(cost_t *cost, size_t warm, int leased)
 
     memset(cost, 0, sizeof *cost);
     config.pace = ECHOCART_PACE_REAL;
-    if (pixels == NULL || other == NULL || !CREATE(&config, &handles)) {
+    if (pixels == NULL || (other == NULL && !leased) || !CREATE(&config, &handles)) {
         free(pixels);
         free(other);
         return 0;
     }
-    memset(other, 1, (size_t)WIDTH * HEIGHT);
+    if (other != NULL) {
+        memset(other, 1, (size_t)WIDTH * HEIGHT);
+    }
     memset(&frame, 0, sizeof frame);
     frame.struct_size = sizeof frame;
     frame.format = ECHOCART_PIXEL_GRAY8;
@@ -153,7 +155,6 @@ static int measure(cost_t *cost, size_t warm, int leased)
             start = monotonic();
             echocart_abi_version();
             nothing_nanos[cost->pushes] = monotonic() - start;
-            read_nanos[cost->pushes] = leased ? 0 : read_frame(other);
             cost->pushes += 1;
             add(&cost->push, watched);
         }
@@ -169,6 +170,9 @@ static int measure(cost_t *cost, size_t warm, int leased)
                 add(&cost->poll, watched);
             }
         } while (code == ECHOCART_OK);
+        if (other != NULL && at >= warm) {
+            read_nanos[cost->pushes - 1] = read_frame(other);
+        }
     }
     be_realtime(0);
     free(pixels);

@@ -28,8 +28,8 @@ const TOUCHED: usize = 32;
 
 /// State of a frame port handle.
 ///
-/// It holds the next buffer before anybody asks for it, and knows the newest frame: a lease and a commit
-/// of another one like it are short.
+/// It holds the next buffer before anybody asks for it, and knows the newest leased frame: a lease
+/// and a commit of another one like it are short.
 #[repr(C)]
 pub(crate) struct FramePort {
     intake: Arc<Intake>,
@@ -43,7 +43,7 @@ pub(crate) struct FramePort {
     newest: Newest,
 }
 
-/// What is known of the newest frame.
+/// What is known of the newest leased frame, and of the newest sequence.
 #[derive(Default)]
 #[repr(C)]
 struct Newest {

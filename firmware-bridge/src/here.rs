@@ -11,7 +11,7 @@ pub(crate) type Lines = [usize; 10];
 pub(crate) struct Here {
     call: Cell<bool>,
     callback: Cell<bool>,
-    leases: Cell<Lines>,
+    leases: Cell<Option<Lines>>,
 }
 
 thread_local! {
@@ -19,7 +19,7 @@ thread_local! {
         Here {
             call: Cell::new(false),
             callback: Cell::new(false),
-            leases: Cell::new([0; 10]),
+            leases: Cell::new(None),
         }
     };
 }
@@ -34,16 +34,16 @@ impl Here {
         Ok(())
     }
 
-    /// What the next lease on this thread reads first; 0 before there was one.
+    /// What the next lease on this thread reads first; nothing before there was one.
     #[inline(always)]
-    pub fn leases(&self) -> Lines {
+    pub fn leases(&self) -> Option<Lines> {
         self.leases.get()
     }
 }
 
 /// Says what leases on this thread read first.
 pub(crate) fn lease_from(lines: Lines) {
-    HERE.with(|here| here.leases.set(lines));
+    HERE.with(|here| here.leases.set(Some(lines)));
 }
 
 /// Runs `call` as a call of the caller's.

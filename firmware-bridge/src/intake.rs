@@ -24,7 +24,7 @@ pub(crate) struct Intake {
     end: EndSign,
     producer: Mutex<Option<FrameProducer>>,
     pub commit: Histogram,
-    // A commit touches nothing from here on.
+    // A frame like the one before it touches nothing from here on.
     missing: AtomicU64,
     pub push: Histogram,
 }
@@ -98,6 +98,15 @@ impl Intake {
         Ok(call(producer))
     }
 
+    /// Gives every buffer of the pool so many bytes now; none with 0.
+    pub fn reserve(&self, bytes: usize) {
+        if bytes > 0
+            && let Some(producer) = &mut *self.producer.lock()
+        {
+            producer.reserve(bytes);
+        }
+    }
+
     /// Gives a lent buffer back to the pool if there still is one.
     pub fn give_back(&self, lent: Lease) {
         if let Some(mut producer) = self.producer.try_lock()
@@ -117,7 +126,6 @@ impl Intake {
         let mut all: Vec<usize> = lines(&self.phase).collect();
         all.extend(lines(&self.producer));
         all.extend(lines(&self.commit));
-        all.extend(self.commit.memory());
         if let Some(producer) = &*self.producer.lock() {
             all.extend(producer.memory());
         }

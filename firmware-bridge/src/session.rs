@@ -135,7 +135,7 @@ pub(crate) fn assemble(parts: Parts) -> Result<(SessionState, FramePort, ResultP
         failing: false,
         _alive: alive,
     });
-    let (running, mut producer, events) = Session::start(SessionSetup {
+    let (running, producer, events) = Session::start(SessionSetup {
         manifest,
         package,
         signed,
@@ -145,9 +145,6 @@ pub(crate) fn assemble(parts: Parts) -> Result<(SessionState, FramePort, ResultP
         kept: Kept::AsAllowed,
         guide: None,
     })?;
-    if parts.reserve_frame_bytes > 0 {
-        producer.reserve(parts.reserve_frame_bytes);
-    }
     let pool = producer.pool();
     let intake = Arc::new(Intake::new(producer));
     let results_dropped = Arc::new(AtomicU64::new(0));
@@ -180,6 +177,7 @@ pub(crate) fn assemble(parts: Parts) -> Result<(SessionState, FramePort, ResultP
         create_bytes: 0,
     };
     let frames = FramePort::new(intake.clone(), pace);
+    intake.reserve(parts.reserve_frame_bytes);
     let results = ResultPort::new(reader, intake, parts.standing);
     Ok((session, frames, results))
 }

@@ -96,13 +96,16 @@ fn a_lease_asks_for_all_that_a_commit_touches() {
     let all = port.intake.memory();
     assert!(all.len() <= TOUCHED, "{}", all.len());
     assert_eq!(port.touched[..all.len()], all);
+    // Of each end of both queues the meeting line and the places, of which 32 fill four lines.
+    port.intake.reserve(1024);
+    assert!(port.intake.memory().len() + 4 <= all.len());
 }
 
 #[test]
-fn frames_that_a_sequence_lacks_are_counted_however_a_frame_goes_in() {
+fn frames_that_a_sequence_lacks_are_counted_whichever_way_a_frame_goes() {
     let (mut session, mut port, _results) = trial::parts("untrained", Pace::Max, true);
     session.start().unwrap();
-    let mut missing = Vec::new();
+    let (mut missing, mut short) = (Vec::new(), Vec::new());
     for (at, sequence) in [4, 5, 6, 9, 10, 10, 3, 4, u64::MAX, 0, 1]
         .into_iter()
         .enumerate()
@@ -110,11 +113,49 @@ fn frames_that_a_sequence_lacks_are_counted_however_a_frame_goes_in() {
         let mut frame = trial::frame(port.lease(1024).unwrap(), at as i64 * 40_000_000);
         frame.flags |= ECHOCART_FRAME_HAS_SEQUENCE;
         frame.sequence = sequence;
-        port.commit(&frame).unwrap();
+        short.push(port.commit_alike(&frame, 0).is_some());
+        if short.last() == Some(&false) {
+            port.commit(&frame).unwrap();
+        }
         missing.push(port.intake.frames_missing());
     }
     let end = 2 + (u64::MAX - 5);
     assert_eq!(missing, [0, 0, 0, 2, 2, 2, 2, 2, end, end, end]);
+    let follows = [1, 2, 4, 7, 9, 10];
+    assert_eq!(
+        short,
+        std::array::from_fn::<_, 11, _>(|at| follows.contains(&at))
+    );
+}
+
+#[test]
+fn a_frame_like_the_one_before_goes_in_only_with_what_was_lent() {
+    let (mut session, mut port, _results) = trial::parts("untrained", Pace::Max, true);
+    session.start().unwrap();
+    let pixels = port.lease(1024).unwrap();
+    port.commit(&trial::frame(pixels, 0)).unwrap();
+    let refuses = |port: &mut FramePort, frame: &echocart_frame_t, text: &str| {
+        assert_eq!(port.commit_alike(frame, 0), None);
+        let fault = port.commit(frame).unwrap_err();
+        assert!(fault.detail.contains(text), "{text}: {}", fault.detail);
+        assert_eq!(port.lease(1).unwrap_err().code, Code::BadState);
+    };
+
+    let pixels = port.lease(1024).unwrap();
+    let good = trial::frame(pixels, 40_000_000);
+    let elsewhere = trial::frame(pixels.wrapping_add(1), 40_000_000);
+    refuses(&mut port, &elsewhere, "the buffer lent, found another");
+    port.release();
+
+    assert_eq!(port.lease(100).unwrap(), pixels);
+    refuses(&mut port, &good, "at most the 100 bytes lent, found 1024");
+    port.release();
+    assert_eq!(port.commit_alike(&good, 0), None);
+    assert_eq!(port.commit(&good).unwrap_err().code, Code::BadState);
+
+    assert_eq!(port.lease(1024).unwrap(), pixels);
+    assert_eq!(port.commit_alike(&good, 0), Some(1));
+    assert_eq!(port.commit(&good).unwrap_err().code, Code::BadState);
 }
 
 #[test]
@@ -128,10 +169,11 @@ fn the_buffer_that_is_held_grows_with_a_lease_and_goes_back_for_a_copy() {
     port.release();
     port.lease(5000).unwrap();
     let first = here::inside(|here| here.leases());
+    let first = first.unwrap();
     assert!(first.iter().all(|line| *line > 0), "{first:?}");
     assert_eq!(first[0], lines(&port).next().unwrap());
     let elsewhere = std::thread::spawn(|| here::inside(|here| here.leases()));
-    assert_eq!(elsewhere.join().unwrap(), here::Lines::default());
+    assert_eq!(elsewhere.join().unwrap(), None);
     assert!(port.held.as_mut().unwrap().pixels().len() >= 5000);
     let mut small = trial::frame(*port.pixels.get_mut(), 40_000_000);
     small.pixel_bytes = 5001;

@@ -115,8 +115,8 @@ pub unsafe extern "C" fn echocart_last_error(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn echocart_clock_now(out_nanos: *mut i64) -> u32 {
     enter(|here| {
-        for line in here.leases() {
-            ahead::line(line);
+        for line in here.leases().iter().flatten() {
+            ahead::line(*line);
         }
         // SAFETY: the caller's promise.
         unsafe { Out::new(out_nanos, "out_nanos") }?.set(clock::now_nanos());

@@ -1,6 +1,5 @@
 //! How long things take: histograms that are written without a lock.
 
-use crate::lines::lines;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -92,11 +91,6 @@ impl Histogram {
         if nanos > self.max_nanos.load(Ordering::Relaxed) {
             self.max_nanos.store(nanos, Ordering::Relaxed);
         }
-    }
-
-    /// Where a duration of some microseconds is recorded.
-    pub fn memory(&self) -> impl Iterator<Item = usize> {
-        self.buckets.get(place(2_000)).into_iter().flat_map(lines)
     }
 
     /// How many durations took no longer than each of `ends`, which rise; exact for a power of two

@@ -125,3 +125,22 @@ fn a_push_wakes_a_taker_that_dozes() {
         source.join().unwrap();
     });
 }
+
+#[test]
+fn so_does_a_frame_like_the_one_before() {
+    explore(|| {
+        let (mut producer, mut frames) = frame_ring(2, 1, &NewestExam::default());
+        producer.wake(thread::current());
+        push(&mut producer, 1, 0).unwrap();
+        let first = frames.take().unwrap();
+        frames.give_back(first);
+        let taken = Arc::new(Notify::new());
+        let told = taken.clone();
+        let source = thread::spawn(move || {
+            push_leased(&mut producer, 2).unwrap();
+            told.wait();
+        });
+        consume(&mut frames, |_| taken.notify());
+        source.join().unwrap();
+    });
+}
