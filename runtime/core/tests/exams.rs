@@ -116,7 +116,11 @@ fn a_clip_in_inference_when_a_new_exam_begins_gives_no_event() {
     assert_eq!(summary.counters.used, 0);
     let estimates = estimates(events);
     assert_apart(&estimates, first_of_b);
-    let of_a = |e: &&Estimate| e.view.evidence.segments.iter().any(|s| s.exam.token == A);
+    // On a slow machine these pushes leave gaps, which are told while A is still on.
+    let of_a = |e: &&Estimate| {
+        let token = e.view.evidence.segments.iter().any(|s| s.exam.token == A);
+        token && e.view.reason != Some(Reason::Gap)
+    };
     assert_eq!(estimates.iter().filter(of_a).count(), 0);
 }
 
