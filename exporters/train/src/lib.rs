@@ -25,6 +25,7 @@ pub mod pretrain;
 pub mod probing;
 pub mod progress;
 pub mod render;
+pub mod settings;
 pub mod store;
 pub mod supervised;
 pub mod whiten;

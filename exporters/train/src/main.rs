@@ -14,8 +14,9 @@ use echocart_train::head::{self, HeadFit};
 use echocart_train::net::predictor::PredictorSize;
 use echocart_train::net::vit::Size;
 use echocart_train::phantoms;
-use echocart_train::pretrain::{Settings, pretrain};
+use echocart_train::pretrain::pretrain;
 use echocart_train::probing::{Probing, probe};
+use echocart_train::settings::Settings;
 use echocart_train::supervised::Objective;
 
 /// Trains a small EchoJEPA and its probes on simulated hearts. No clinical meaning.

@@ -19,7 +19,7 @@ use echocart_export::Recipe;
 
 use crate::cache::{Clips, Shelf, Split, fill};
 use crate::net::vit::Size;
-use crate::pretrain::read_settings;
+use crate::settings::read_settings;
 use crate::supervised::Objective;
 use crate::{TrainError, encoder_file, parallel, progress};
 
