@@ -94,9 +94,11 @@ fn a_clip_in_inference_when_a_new_exam_begins_gives_no_event() {
         A4C
     });
     let (session, mut producer, events) = start(engine, Pace::Real, |_| {});
+    let begin = now_nanos();
     let mut id = 0;
     let mut push = |exam| {
-        let meta = of_exam(meta(now_nanos()), exam, id);
+        // Evenly, however late a slow machine pushes: a gap would be an event of A of its own.
+        let meta = of_exam(meta(begin + id as i64 * 20 * MILLI), exam, id);
         producer.push(meta, fill(&meta)).unwrap();
         id += 1;
         std::thread::sleep(Duration::from_millis(20));
@@ -116,11 +118,7 @@ fn a_clip_in_inference_when_a_new_exam_begins_gives_no_event() {
     assert_eq!(summary.counters.used, 0);
     let estimates = estimates(events);
     assert_apart(&estimates, first_of_b);
-    // On a slow machine these pushes leave gaps, which are told while A is still on.
-    let of_a = |e: &&Estimate| {
-        let token = e.view.evidence.segments.iter().any(|s| s.exam.token == A);
-        token && e.view.reason != Some(Reason::Gap)
-    };
+    let of_a = |e: &&Estimate| e.view.evidence.segments.iter().any(|s| s.exam.token == A);
     assert_eq!(estimates.iter().filter(of_a).count(), 0);
 }
 
