@@ -42,6 +42,24 @@ static void arguments(void)
     NO_SESSION(ECHOCART_BAD_ARGUMENT, &config);
 }
 
+/* Nothing here needs a GPU: the CPU provider takes none of its memory, TensorRT cannot be limited. */
+static void gpu_memory(void)
+{
+    handles_t handles;
+    echocart_session_config_t config = plain_config();
+
+    config.gpu_memory_bytes = 4096;
+    set_toml(&config, toml_with("providers", "[\"CPU\"]"));
+    NO_SESSION(ECHOCART_BAD_ARGUMENT, &config);
+    config.gpu_memory_bytes = (uint64_t)1 << 30;
+    if (CREATE(&config, &handles)) {
+        destroy(&handles);
+    }
+    set_toml(&config, toml_with("providers", "[\"TensorRT\"]"));
+    NO_SESSION(ECHOCART_UNSUPPORTED, &config);
+    CHECK(error_says("TensorRT"));
+}
+
 static void configurations(void)
 {
     char path[KIT_PATH_BYTES];
@@ -166,6 +184,7 @@ static void what_runs(void)
 
 const rule_t create_rules[] = {
     {"create.arguments", "a field with a value that is not allowed is refused", arguments},
+    {"create.gpu_memory", "a limit on GPU memory is kept, or refused where it cannot be", gpu_memory},
     {"create.configuration", "a configuration that does not parse, or forbids the package, is refused",
      configurations},
     {"create.package", "a package that is missing, invalid, altered or garbage is refused by name",

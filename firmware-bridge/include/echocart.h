@@ -441,7 +441,10 @@ typedef struct echocart_session_config_t {
     uint32_t log_level;
     // CPUs that the session's threads may run on; all zero: those of the creating thread.
     uint64_t cpu_set[ECHOCART_CPU_SET_WORDS];
-    // Most bytes that the engine may take of the GPU's memory; 0: as little as it gets by with.
+    // Most bytes that the graphs may take of the GPU's memory, at least 1,048,576: weights, tokens and
+    // what is computed on the way, not the driver's own. 0: as `engine.gpu_memory_bytes`, else as many as
+    // they take. With TensorRT or TensorRT-RTX among the providers, which keep to no limit:
+    // ECHOCART_UNSUPPORTED. Below what the weights take: no provider serves.
     uint64_t gpu_memory_bytes;
     // Bytes that each pooled frame buffer has from the start, at most
     // `pipeline.max_frame_bytes`; 0: a buffer grows when its first frame comes.

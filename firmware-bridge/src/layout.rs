@@ -58,7 +58,10 @@ pub struct echocart_session_config_t {
     pub log_level: u32,
     /// CPUs that the session's threads may run on; all zero: those of the creating thread.
     pub cpu_set: [u64; ECHOCART_CPU_SET_WORDS],
-    /// Most bytes that the engine may take of the GPU's memory; 0: as little as it gets by with.
+    /// Most bytes that the graphs may take of the GPU's memory, at least 1,048,576: weights, tokens and
+    /// what is computed on the way, not the driver's own. 0: as `engine.gpu_memory_bytes`, else as many as
+    /// they take. With TensorRT or TensorRT-RTX among the providers, which keep to no limit:
+    /// ECHOCART_UNSUPPORTED. Below what the weights take: no provider serves.
     pub gpu_memory_bytes: u64,
     /// Bytes that each pooled frame buffer has from the start, at most
     /// `pipeline.max_frame_bytes`; 0: a buffer grows when its first frame comes.

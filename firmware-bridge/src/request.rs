@@ -5,7 +5,7 @@ use crate::callback::Log;
 use crate::codes::Code;
 use crate::fault::Fault;
 use echocart_core::clock::Pace;
-use echocart_core::config::{CartConfig, Isolation};
+use echocart_core::config::{CartConfig, Isolation, LEAST_GPU_MEMORY};
 use std::path::{Path, PathBuf};
 
 /// How much the session's threads stand back for others.
@@ -105,12 +105,8 @@ impl Request {
             "" => CartConfig::demo()?,
             text => CartConfig::parse(text)?,
         };
-        if c.gpu_memory_bytes > 0 && config.engine.providers.iter().any(|p| p != "CPU") {
-            return Err(Fault::new(
-                Code::Unsupported,
-                "expected 0 with a provider other than CPU in this version, found a limit: \
-                 gpu_memory_bytes",
-            ));
+        if c.gpu_memory_bytes > 0 {
+            gpu_memory(&mut config, c.gpu_memory_bytes)?;
         }
         if c.threads > 0 {
             config.engine.intra_op_threads = c.threads as usize;
@@ -145,4 +141,21 @@ impl Request {
             log: Log::new(c.log_callback, c.log_user_data, c.log_level),
         })
     }
+}
+
+/// Limits the GPU memory of the session's engine.
+fn gpu_memory(config: &mut CartConfig, bytes: u64) -> Result<(), Fault> {
+    if let Some(provider) = config.engine.unlimited() {
+        let message = format!(
+            "gpu_memory_bytes: expected 0 with {provider}, whose GPU memory cannot be limited, found \
+             {bytes}"
+        );
+        return Err(Fault::new(Code::Unsupported, message));
+    }
+    if bytes < LEAST_GPU_MEMORY {
+        let expected = format!("0 or at least {LEAST_GPU_MEMORY}");
+        return Err(Fault::bad("gpu_memory_bytes", &expected, bytes));
+    }
+    config.engine.gpu_memory_bytes = Some(bytes);
+    Ok(())
 }

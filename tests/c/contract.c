@@ -295,6 +295,10 @@ static void what_cannot_be_created(void)
     EXPECT(ECHOCART_BAD_ARGUMENT, create_fails(&config));
 
     config = config_of(package_dir, library_path);
+    config.gpu_memory_bytes = 4096;
+    EXPECT(ECHOCART_BAD_ARGUMENT, create_fails(&config));
+    CHECK(error_says("gpu_memory_bytes: expected 0 or at least 1048576"));
+    config = config_of(package_dir, library_path);
     set_toml(&config, "[engine]\nproviderz = 1\n");
     EXPECT(ECHOCART_CONFIG_INVALID, create_fails(&config));
     CHECK(error_says("providerz"));

@@ -38,6 +38,11 @@ def main():
         row(f"torch.compile bf16 ({limits['torch']})", f"{limits['compiled_ms']:.3f} ms (eager {limits['eager_ms']:.3f} ms, compiled in {limits['compile_s']:.1f} s)")
     else:
         row("limits and torch.compile", "failed")
+    for step, what in (("limit-served", "serves"), ("limit-refused", "refuses")):
+        ended = code(step)[0]
+        if ended != "-":
+            amount = {"serves": "12 GiB", "refuses": "64 MiB"}[what]
+            row(f"a limit of {amount} on GPU memory", what if ended == "0" else "failed", what, ended == "0")
     for variant in ("fp32", "fp16"):
         gate = code(f"gate-{variant}")
         row(f"{variant}: golden answers", "passed" if gate[0] == "0" else "failed", "passed", gate[0] == "0")

@@ -98,6 +98,9 @@ uint32_t echocart_session_create(const echocart_session_config_t *config,
     if (is("demonstrations_shown")) {
         other.allow_demonstration = 1;
     }
+    if (is("gpu_memory_ignored")) {
+        other.gpu_memory_bytes = 0;
+    }
     if (is("priority_kept")) {
         other.priority = ECHOCART_PRIORITY_INHERIT;
     }

@@ -195,6 +195,7 @@ fn look(provider: Provider, given: Option<&Path>) -> ProviderReport {
         threads: 1,
         clips: 0,
         nice: None,
+        gpu_memory: None,
     };
     let Probe { error, .. } = engine::probe(&args, &AtomicBool::new(false));
     report.usable = error.is_none();

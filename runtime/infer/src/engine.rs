@@ -8,7 +8,7 @@ use crate::heads::{self, HeadGraph, Key};
 use crate::library::Library;
 use crate::options::EngineOptions;
 use crate::provider::Provider;
-use crate::session::{self, ahead, graph};
+use crate::session::{self, Plan, graph};
 use crate::signature::{self, Wanted};
 use echocart_core::engine::{Engine, EngineError, EngineInfo};
 use echocart_core::manifest::{Encoder, Head, Manifest, Precision};
@@ -53,8 +53,7 @@ pub struct OrtEngine {
     encoder_file: String,
     heads: Vec<HeadGraph>,
     head_files: BTreeMap<GraphKey, String>,
-    /// Tokens of the engines that may stand for the graphs; none if the graphs must take any number.
-    ahead: Option<usize>,
+    plan: Plan,
     /// Values that each head gives.
     head_values: BTreeMap<String, usize>,
     rows: Tensor<f32>,
@@ -118,10 +117,10 @@ impl OrtEngine {
         affinity::check(&options.cpus).map_err(|message| OpenError::Cpus { message })?;
         let _there = Affinity::of(&options.cpus);
         let mut nodes = BTreeMap::new();
-        let ahead = ahead(&package.manifest, variant, files, &options);
+        let plan = Plan::new(package, variant, files, &options)?;
         let mut notes: Vec<String> = Vec::new();
         let mut open = |path: &Path| {
-            let opened = graph(library, path, precision, &options, ahead, &mut nodes)?;
+            let opened = graph(library, path, precision, &options, &plan, &mut nodes)?;
             notes.extend(opened.1);
             Ok(opened.0)
         };
@@ -171,7 +170,7 @@ impl OrtEngine {
             encoder_file: files.encoder.clone(),
             heads,
             head_files,
-            ahead,
+            plan,
             head_values,
             rows: rows.map_err(input)?,
             ids: Tensor::from_array(([tokens], ids)).map_err(input)?,
@@ -227,8 +226,8 @@ impl OrtEngine {
 
     fn open_graph(&mut self, path: &Path) -> Result<Session, OpenError> {
         let (precision, options) = (self.precision, &self.options);
-        let (library, ahead) = (&self.library, self.ahead);
-        let opened = graph(library, path, precision, options, ahead, &mut self.nodes)?;
+        let (library, plan) = (&self.library, &self.plan);
+        let opened = graph(library, path, precision, options, plan, &mut self.nodes)?;
         self.notes.extend(opened.1);
         Ok(opened.0)
     }

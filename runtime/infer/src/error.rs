@@ -37,6 +37,17 @@ pub enum OpenError {
         /// The package.
         path: PathBuf,
     },
+    /// The weights take more of the GPU's memory than the configuration allows.
+    #[error(
+        "GPU memory: expected engine.gpu_memory_bytes of at least {least}, which the graphs' \
+         weights take, found {limit}"
+    )]
+    GpuMemory {
+        /// What the configuration says.
+        limit: u64,
+        /// What the weights take.
+        least: u64,
+    },
     /// ONNX Runtime or the provider does not take a graph.
     #[error("graph does not load: {message} ({path})")]
     Graph {

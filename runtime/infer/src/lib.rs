@@ -9,6 +9,7 @@ mod bound;
 mod engine;
 mod error;
 mod gate;
+mod gpu_memory;
 mod graph;
 mod heads;
 mod library;

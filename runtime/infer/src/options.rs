@@ -37,6 +37,9 @@ pub struct EngineOptions {
     pub threads: usize,
     /// CPUs that the engine's threads may use; none: as they are.
     pub cpus: Vec<usize>,
+    /// Most bytes of GPU memory that what is opened with these options may take together. CUDA keeps
+    /// to it; CPU and OpenVINO, which runs on the CPU here, take none; the others cannot.
+    pub gpu_memory: Option<u64>,
     /// Builds graphs for exactly so many tokens of a clip; others are refused then.
     pub tokens: Option<usize>,
     /// What it computes in.
@@ -59,6 +62,7 @@ impl EngineOptions {
             provider,
             threads,
             cpus: Vec::new(),
+            gpu_memory: None,
             tokens: None,
             arithmetic: Arithmetic::AsPrecision,
             fallback: Fallback::Refuse,
@@ -102,6 +106,9 @@ impl EngineOptions {
                 set("device_id", "0".to_owned());
                 set("use_tf32", "0".to_owned());
                 set("arena_extend_strategy", "kSameAsRequested".to_owned());
+                if let Some(bytes) = self.gpu_memory {
+                    set("gpu_mem_limit", bytes.to_string());
+                }
             }
             Provider::TensorRt => {
                 set("device_id", "0".to_owned());
@@ -171,4 +178,28 @@ pub fn has_vnni() -> bool {
         || std::arch::is_x86_feature_detected!("avxvnni");
     #[cfg(not(target_arch = "x86_64"))]
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cuda_is_told_its_limit_and_nobody_else() {
+        let limit_of = |provider, gpu_memory| {
+            let mut options = EngineOptions::new(provider, 1);
+            options.gpu_memory = gpu_memory;
+            let pairs = options.pairs(Precision::Fp32).unwrap();
+            pairs.get("gpu_mem_limit").cloned()
+        };
+        let given = Some(5 << 30);
+        assert_eq!(
+            limit_of(Provider::Cuda, given).as_deref(),
+            Some("5368709120")
+        );
+        assert_eq!(limit_of(Provider::Cuda, None), None);
+        for provider in [Provider::Cpu, Provider::OpenVino] {
+            assert_eq!(limit_of(provider, given), None);
+        }
+    }
 }

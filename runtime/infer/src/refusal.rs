@@ -51,6 +51,7 @@ impl SelectError {
             },
             Self::Open(OpenError::NoVariant { .. } | OpenError::WrongProvider { .. })
             | Self::NoVariant { .. } => Refused::PackageUnsupported,
+            Self::Open(OpenError::GpuMemory { .. }) => Refused::Configuration,
             Self::Open(_) => Refused::GraphFailed,
             Self::Gate(GateError::Wrong { .. }) => Refused::WrongAnswers,
             Self::Gate(GateError::NotRun { error, .. }) => match **error {

@@ -202,6 +202,7 @@ fn open_one(
     system::needed(provider).map_err(|message| SelectError::System { message })?;
     let mut options = EngineOptions::new(provider, config.intra_op_threads);
     options.cpus = config.cpu_set.clone().unwrap_or_default();
+    options.gpu_memory = config.gpu_memory_bytes;
     if config.policy == Policy::Degrade {
         options.fallback = Fallback::Tell;
     }

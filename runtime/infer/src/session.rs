@@ -2,6 +2,7 @@
 
 use crate::assignment::{self, RECORD};
 use crate::engine::{Assignments, OpenError};
+use crate::gpu_memory::Shares;
 use crate::library::Library;
 use crate::options::{EngineOptions, Fallback};
 use crate::plugin;
@@ -9,6 +10,7 @@ use crate::provider::Provider;
 use crate::said::{self, why};
 use crate::system;
 use echocart_core::manifest::{Manifest, Precision, Tokens, Variant};
+use echocart_core::package::Package;
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use std::collections::BTreeMap;
@@ -27,20 +29,49 @@ pub(crate) struct Opened {
     pub nodes: BTreeMap<String, usize>,
 }
 
-/// Opens a graph file, or an engine of `ahead` tokens that stands for it, and notes under the name
-/// of what was opened where its nodes went. The words say why no engine stands for it although the
-/// package has some.
+/// What is settled about a variant's graphs before the first is opened.
+pub(crate) struct Plan {
+    /// Tokens of the engines that may stand for the graphs; none if the graphs must take any number.
+    ahead: Option<usize>,
+    /// GPU memory of each graph.
+    shares: Shares,
+}
+
+impl Plan {
+    /// For a variant of a package.
+    pub fn new(
+        package: &Package,
+        name: &str,
+        variant: &Variant,
+        options: &EngineOptions,
+    ) -> Result<Self, OpenError> {
+        let manifest = &package.manifest;
+        let on_gpu = options.provider == Provider::Cuda;
+        let limit = options.gpu_memory.filter(|_| on_gpu);
+        Ok(Self {
+            ahead: ahead(manifest, name, variant, options),
+            shares: Shares::of(limit, manifest, variant, &package.dir)?,
+        })
+    }
+}
+
+/// Opens a graph file, or an engine that stands for it, and notes under the name of what was opened
+/// where its nodes went. The words say why no engine stands for it although the package has some.
 pub(crate) fn graph(
     library: &Library,
     path: &Path,
     precision: Precision,
     options: &EngineOptions,
-    ahead: Option<usize>,
+    plan: &Plan,
     nodes: &mut Assignments,
 ) -> Result<(Session, Option<String>), OpenError> {
-    let engines = match (options.provider, ahead) {
+    let engines = match (options.provider, plan.ahead) {
         (Provider::TensorRtRtx, Some(tokens)) => engines(path, tokens),
         _ => Vec::new(),
+    };
+    let options = &EngineOptions {
+        gpu_memory: plan.shares.of_file(&name_of(path)),
+        ..options.clone()
     };
     let file = |path: &Path| open(library, Source::File(path), precision, options);
     let (path, opened, note) = match first_that_opens(engines, file) {
@@ -80,7 +111,7 @@ fn first_that_opens<T>(
 
 /// Tokens of the engines that may stand for a variant's graphs. An engine takes one number of
 /// tokens: none stands for a variant that may be given fewer.
-pub(crate) fn ahead(
+fn ahead(
     manifest: &Manifest,
     name: &str,
     variant: &Variant,

@@ -6,7 +6,10 @@ use echocart_core::config::{CartConfig, PackageConfig, Policy};
 use echocart_core::engine::Engine;
 use echocart_core::hash;
 use echocart_core::package::Package;
-use echocart_infer::{Libraries, OrtEngine, Passed, SelectError, open_proven};
+use echocart_infer::{
+    EngineOptions, Libraries, Library, OrtEngine, Passed, Provider, SelectError,
+    default_library_path, open_proven,
+};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -54,6 +57,38 @@ fn open(
         cache,
         &mut |_| {},
     )
+}
+
+#[test]
+fn a_limit_on_gpu_memory_holds_the_weights_before_a_graph_is_opened() {
+    let package = Package::open(&demo(), &PackageConfig::ANY).unwrap();
+    let library = Library::load(&default_library_path(&root())).unwrap();
+    let error = |provider, gpu_memory| {
+        let options = EngineOptions {
+            gpu_memory: Some(gpu_memory),
+            any_variant: true,
+            ..EngineOptions::new(provider, 1)
+        };
+        let opened = OrtEngine::open_on(&library, &package, "fp32", options);
+        opened.err().map(|error| error.to_string())
+    };
+    let bytes = |name: &str| package.manifest.files[name].bytes;
+    let encoder = bytes("encoder.fp32.onnx") + bytes("encoder.fp32.weights");
+    let graphs = ["head.lvef", "head.view"].map(|head| {
+        let each = |segments: u8| bytes(&format!("{head}.s{segments}.fp32.onnx"));
+        each(1) + each(2) + 2 * bytes(&format!("{head}.fp32.weights"))
+    });
+    let weights = encoder + graphs.iter().sum::<u64>();
+    let least = weights + weights / 50;
+    let words = error(Provider::Cuda, least - 1).unwrap();
+    let expected = format!("at least {least}, which the graphs' weights take");
+    assert!(words.contains(&expected), "{words}");
+    let words = error(Provider::Cuda, least).unwrap();
+    assert!(
+        words.contains("provider: expected one of the loaded library"),
+        "{words}"
+    );
+    assert_eq!(error(Provider::Cpu, 1), None);
 }
 
 #[test]

@@ -68,6 +68,7 @@ pub fn fastest(
                 threads: config.intra_op_threads,
                 clips: CLIPS,
                 nice: manner.nice,
+                gpu_memory: config.gpu_memory_bytes,
             };
             let found = probe(&args, manner.stop);
             tried.push(line(provider, variant, &found));

@@ -45,6 +45,9 @@ pub struct ProbeArgs {
     /// Nice value.
     #[arg(long, value_name = "N")]
     pub nice: Option<i32>,
+    /// As engine.gpu_memory_bytes.
+    #[arg(long, value_name = "BYTES")]
+    pub gpu_memory: Option<u64>,
 }
 
 /// What a probe found.
@@ -80,7 +83,10 @@ fn run(args: &ProbeArgs) -> Result<Probe, Failure> {
     }
     let file = args.library.as_deref();
     let library = echocart_infer::library_for(args.provider, libraries(file)).map_err(failure)?;
-    let options = EngineOptions::new(args.provider, args.threads);
+    let options = EngineOptions {
+        gpu_memory: args.gpu_memory,
+        ..EngineOptions::new(args.provider, args.threads)
+    };
     let start = Instant::now();
     let (Some(dir), Some(variant)) = (&args.package, &args.variant) else {
         let nodes = smoke(&library, &options).map_err(|e| Failure::text(Cause::Library, e))?;
@@ -145,6 +151,9 @@ fn child(args: &ProbeArgs, stop: &AtomicBool) -> Result<Probe, String> {
     };
     if let Some(nice) = args.nice {
         command.arg(format!("--nice={nice}"));
+    }
+    if let Some(bytes) = args.gpu_memory {
+        command.args(["--gpu-memory", &bytes.to_string()]);
     }
     option(&mut command, "--library", &args.library);
     option(&mut command, "--package", &args.package);
