@@ -5,11 +5,14 @@
 #include "kit.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <link.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -132,8 +135,8 @@ static void no_files(void)
     }
 }
 
-/* Reads a thread's name, nice value and scheduling policy. */
-static int read_thread(const char *id, char *name, size_t bytes, int *nice, int *policy)
+/* Reads the name, nice value and scheduling policy of a thread of a process. */
+static int read_thread(int pid, const char *id, char *name, size_t bytes, int *nice, int *policy)
 {
     char path[64];
     char line[512];
@@ -141,7 +144,7 @@ static int read_thread(const char *id, char *name, size_t bytes, int *nice, int 
     char *end;
     int fields[39] = {0};
 
-    snprintf(path, sizeof path, "/proc/self/task/%.20s/stat", id);
+    snprintf(path, sizeof path, "/proc/%d/task/%.20s/stat", pid, id);
     file = fopen(path, "r");
     if (file == NULL || fgets(line, sizeof line, file) == NULL) {
         if (file != NULL) {
@@ -166,32 +169,26 @@ static int read_thread(const char *id, char *name, size_t bytes, int *nice, int 
     return 1;
 }
 
-/* The creating thread has another policy, as the thread of a scanner's images has. The keeper of a
- * worker has it too: it must run in time. */
-static void lowest(void)
+/* Counts the threads of a process whose names begin so; all but `but` must have the lowest priority. */
+static int lowest_of(int pid, const char *begins, const char *but)
 {
-    struct sched_param none = {0};
-    echocart_session_config_t config = plain_config();
-    handles_t handles;
+    char path[64];
     DIR *tasks;
     struct dirent *task;
     int seen = 0;
 
-    CHECK(sched_setscheduler(0, SCHED_BATCH, &none) == 0);
-    if (!CREATE(&config, &handles)) {
-        return;
-    }
-    tasks = opendir("/proc/self/task");
+    snprintf(path, sizeof path, "/proc/%d/task", pid);
+    tasks = opendir(path);
     while (tasks != NULL && (task = readdir(tasks)) != NULL) {
         char name[32];
         int nice = 0;
         int policy = 0;
         if (task->d_name[0] == '.' || atoi(task->d_name) == (int)getpid()
-            || !read_thread(task->d_name, name, sizeof name, &nice, &policy)
-            || strcmp(name, "echocart-keeper") == 0) {
+            || !read_thread(pid, task->d_name, name, sizeof name, &nice, &policy)
+            || strcmp(name, but) == 0) {
             continue;
         }
-        seen += strncmp(name, "echocart-", 9) == 0;
+        seen += strncmp(name, begins, strlen(begins)) == 0;
         if (nice != 19 || policy != SCHED_OTHER) {
             kit_fail(__LINE__, "thread %s: expected nice 19 and policy %d, found %d and %d", name,
                      SCHED_OTHER, nice, policy);
@@ -200,8 +197,101 @@ static void lowest(void)
     if (tasks != NULL) {
         closedir(tasks);
     }
+    return seen;
+}
+
+/* The creating thread has another policy, as the thread of a scanner's images has. Who watches a
+ * worker, and what beats in it, has it too: they must run in time. */
+static void lowest(void)
+{
+    struct sched_param none = {0};
+    echocart_session_config_t config = plain_config();
+    handles_t handles;
+
+    CHECK(sched_setscheduler(0, SCHED_BATCH, &none) == 0);
+    if (!CREATE(&config, &handles)) {
+        return;
+    }
+    CHECK(lowest_of((int)getpid(), "echocart-", "echocart-keeper") >= 2);
+    if (child_process() != 0) {
+        CHECK(lowest_of(child_process(), "echocart-worker", "echocart-beat") >= 1);
+    }
+    destroy(&handles);
+}
+
+/* Which signals the threads of the library leave to the host's own threads. */
+static void signals(void)
+{
+    echocart_session_config_t config = plain_config();
+    handles_t handles;
+    DIR *tasks;
+    struct dirent *task;
+    int seen = 0;
+
+    if (!CREATE(&config, &handles)) {
+        return;
+    }
+    tasks = opendir("/proc/self/task");
+    while (tasks != NULL && (task = readdir(tasks)) != NULL) {
+        char path[64];
+        char line[256];
+        unsigned long long blocked = 0;
+        FILE *file;
+        if (task->d_name[0] == '.' || atoi(task->d_name) == (int)getpid()) {
+            continue;
+        }
+        snprintf(path, sizeof path, "/proc/self/task/%.20s/status", task->d_name);
+        file = fopen(path, "r");
+        while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+            seen += sscanf(line, "SigBlk: %llx", &blocked) == 1;
+        }
+        if (file != NULL) {
+            fclose(file);
+        }
+        if ((blocked >> (SIGUSR1 - 1) & 1) == 0 || (blocked >> (SIGSEGV - 1) & 1) == 1) {
+            kit_fail(__LINE__, "thread %.20s: expected SIGUSR1 blocked and SIGSEGV not, found %llx",
+                     task->d_name, blocked);
+        }
+    }
+    if (tasks != NULL) {
+        closedir(tasks);
+    }
     CHECK(seen >= 2);
     destroy(&handles);
+}
+
+/* A worker has nothing of what the host has open. */
+static void descriptors(void)
+{
+    echocart_session_config_t config = plain_config();
+    handles_t handles;
+    int ends[2] = {-1, -1};
+    char path[64];
+    struct stat ours;
+    DIR *open_there;
+    struct dirent *entry;
+    int seen = 0;
+
+    config.isolation = ECHOCART_ISOLATION_WORKER;
+    CHECK(pipe(ends) == 0 && fstat(ends[0], &ours) == 0);
+    if (CREATE(&config, &handles)) {
+        snprintf(path, sizeof path, "/proc/%d/fd", child_process());
+        open_there = opendir(path);
+        while (open_there != NULL && (entry = readdir(open_there)) != NULL) {
+            struct stat theirs;
+            if (fstatat(dirfd(open_there), entry->d_name, &theirs, 0) == 0) {
+                seen += 1;
+                CHECK(theirs.st_ino != ours.st_ino || theirs.st_dev != ours.st_dev);
+            }
+        }
+        if (open_there != NULL) {
+            closedir(open_there);
+        }
+        CHECK(seen > 3);
+        destroy(&handles);
+    }
+    close(ends[0]);
+    close(ends[1]);
 }
 
 static int64_t processor_nanos(void)
@@ -252,6 +342,8 @@ const rule_t host_rules[] = {
     {"process.unload", "dlclose does not unload the library", stays_loaded},
     {"process.files", "no file is written", no_files},
     {"session.lowest", "threads have the lowest priority, whatever the creating thread has", lowest},
+    {"process.signal_mask", "the library's threads leave a host's signals to the host's threads", signals},
+    {"process.descriptors", "a worker has no descriptor of the host's", descriptors},
     {"session.quiet", "a session without frames lets the processor sleep", quiet},
     {"session.package_removed", "a package that goes away while a session runs changes nothing",
      package_removed},

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 
 #include "kit.h"
+#include "scanner.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -199,6 +200,57 @@ static void stale(void)
     destroy(&handles);
 }
 
+/* What is polled in the first seconds of an exam; then nobody polls until the next one has begun. */
+typedef struct {
+    handles_t *handles;
+    int64_t until_nanos;
+    int signals;
+} early_t;
+
+static void poll_early(void *context)
+{
+    early_t *early = (early_t *)context;
+    echocart_result_t result;
+    while (now_nanos() < early->until_nanos && poll_result(early->handles, &result) == ECHOCART_OK) {
+        early->signals += result.kind == ECHOCART_RESULT_ESTIMATE && has_value(&result.signal);
+    }
+}
+
+static void exam_over(void)
+{
+    echocart_session_config_t config = plain_config();
+    handles_t handles;
+    echocart_result_t result;
+    scanner_t scanner;
+    early_t early = {&handles, 0, 0};
+    int over = 0;
+
+    config.pace = ECHOCART_PACE_REAL;
+    if (!CREATE(&config, &handles)) {
+        return;
+    }
+    memset(&scanner, 0, sizeof scanner);
+    scanner.pace = ECHOCART_PACE_REAL;
+    scanner.width_px = 640;
+    scanner.height_px = 480;
+    scanner.frames_per_second = 30.0;
+    scanner.frames = 151;
+    scanner.between = poll_early;
+    scanner.context = &early;
+    early.until_nanos = now_nanos() + INT64_C(4000000000);
+    CHECK(scanner_script(&scanner, "exam@150") == 0 && scanner_run(&scanner, handles.frames) == 0);
+    CHECK(early.signals > 0);
+    nap_millis(20);
+    while (poll_result(&handles, &result) == ECHOCART_OK) {
+        if (result.kind == ECHOCART_RESULT_ESTIMATE) {
+            over += result.signal.reason == ECHOCART_REASON_NEW_EXAM;
+            CHECK(!has_value(&result.view) && !has_value(&result.lvef) && !has_value(&result.signal));
+        }
+    }
+    CHECK(over > 0);
+    destroy(&handles);
+}
+
 static void the_end(void)
 {
     echocart_session_config_t config = plain_config();
@@ -375,6 +427,7 @@ const rule_t result_rules[] = {
     {"results.demonstration", "a number without meaning leaves the library only with leave",
      demonstrations},
     {"results.stale", "in real pace a poll withholds a value that has become too old", stale},
+    {"results.exam_over", "what nobody polled before a new exam has no value any more", exam_over},
     {"results.wait", "waiting ends with a result or at its timeout, and sleeps", waiting},
     {"results.callback", "a callback has a thread of its own, one call at a time, and may not call in",
      callbacks},

@@ -1,6 +1,7 @@
 /* The C interface of echocart: live B-mode frames in, view label and ejection fraction out.
  *
- * The contract is firmware-bridge/README.md. This file is generated; do not edit it.
+ * The contract is CONTRACT.md of the delivery, firmware-bridge/README.md of the source. C11 or C++17. This
+ * file is generated; do not edit it.
  * Research software, not a medical device. */
 
 #ifndef ECHOCART_H
@@ -327,7 +328,7 @@
 // Real pace: the ring was full. The frame was counted as dropped; do not push it again.
 #define ECHOCART_DROPPED 1104
 
-// The session is stopped, but frames were still in the pipeline when the time ran out.
+// The session is stopped, but the pipeline had not run dry when the time ran out: frames may be left.
 #define ECHOCART_TIMEOUT 1105
 
 // The session is not started, or paused. The frame was not taken and not counted.
@@ -527,7 +528,7 @@ typedef struct echocart_session_info_t {
 // Where every frame went: `captured == used + unused + dropped_ring_full + sum of rejected +
 // in_flight`.
 typedef struct echocart_counters_t {
-    // Frames taken or dropped by `echocart_frame_push`.
+    // Frames taken or dropped, pushed by copy or committed.
     uint64_t captured;
     // Frames in a clip that was inferred.
     uint64_t used;
@@ -602,7 +603,8 @@ typedef struct echocart_session_memory_t {
     // Bytes of the clips' patch rows that were allocated so far.
     uint64_t clip_bytes;
     // Resident bytes that the process gained while this session was created: package, engine and
-    // queues; what other threads did meanwhile is in it. 0 where the system does not tell.
+    // queues, but not what a worker takes; what other threads did meanwhile is in it. 0 where the system
+    // does not tell.
     uint64_t create_bytes;
     // Resident bytes of the process now; 0 where the system does not tell.
     uint64_t process_bytes;
@@ -646,7 +648,7 @@ typedef struct echocart_frame_t {
     float depth_mm;
     // NV12: bytes from `pixels` to the plane of U and V; 0: `row_stride_bytes * height_px`.
     uint64_t chroma_offset_bytes;
-    // What names memory that is not the host's; else 0.
+    // What names memory that is not the host's; not read for HOST.
     uint64_t memory_handle;
 } echocart_frame_t;
 

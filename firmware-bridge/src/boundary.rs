@@ -272,8 +272,15 @@ pub(crate) unsafe fn text<'call>(
 ) -> Result<&'call str, Fault> {
     // SAFETY: passed on.
     let bytes = unsafe { bytes(pointer.cast(), length, name) }?;
-    std::str::from_utf8(bytes)
-        .map_err(|e| Fault::new(Code::BadText, format!("expected UTF-8, found {e}: {name}")))
+    let text = std::str::from_utf8(bytes)
+        .map_err(|e| Fault::new(Code::BadText, format!("expected UTF-8, found {e}: {name}")))?;
+    match text.find('\0') {
+        None => Ok(text),
+        Some(at) => Err(Fault::new(
+            Code::BadText,
+            format!("expected text without NUL, found one at byte {at}: {name}"),
+        )),
+    }
 }
 
 /// Writes `text` with a terminating NUL into the caller's buffer, cut where it does not fit, and
@@ -444,6 +451,14 @@ mod tests {
         // SAFETY: two bytes are there.
         let error = unsafe { text(bad.as_ptr().cast(), 2, "x") }.unwrap_err();
         assert_eq!(error.code, Code::BadText);
+        let cut = *b"/a\0b";
+        // SAFETY: four bytes are there.
+        let error = unsafe { text(cut.as_ptr().cast(), 4, "x") }.unwrap_err();
+        assert_eq!(error.code, Code::BadText);
+        assert_eq!(
+            error.detail,
+            "expected text without NUL, found one at byte 2: x"
+        );
         // SAFETY: NULL is never read.
         let error = unsafe { text(std::ptr::null(), 2, "x") }.unwrap_err();
         assert_eq!(error.code, Code::NullArgument);

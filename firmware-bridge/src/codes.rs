@@ -40,7 +40,7 @@ pub const ECHOCART_EMPTY: u32 = 1102;
 pub const ECHOCART_END: u32 = 1103;
 /// Real pace: the ring was full. The frame was counted as dropped; do not push it again.
 pub const ECHOCART_DROPPED: u32 = 1104;
-/// The session is stopped, but frames were still in the pipeline when the time ran out.
+/// The session is stopped, but the pipeline had not run dry when the time ran out: frames may be left.
 pub const ECHOCART_TIMEOUT: u32 = 1105;
 /// The session is not started, or paused. The frame was not taken and not counted.
 pub const ECHOCART_PAUSED: u32 = 1106;
@@ -127,7 +127,7 @@ table! {
     BadArgument = ECHOCART_BAD_ARGUMENT, c"a value is not allowed";
     BadStructSize = ECHOCART_BAD_STRUCT_SIZE, c"a struct has a size this library does not know";
     AbiMismatch = ECHOCART_ABI_MISMATCH, c"the caller was built for another ABI version";
-    BadText = ECHOCART_BAD_TEXT, c"text is not UTF-8";
+    BadText = ECHOCART_BAD_TEXT, c"text is not UTF-8, or has a NUL";
     Unsupported = ECHOCART_UNSUPPORTED, c"reserved, but not supported by this version";
     BadFrameSize = ECHOCART_BAD_FRAME_SIZE, c"the sizes of a frame do not fit";
     BadTime = ECHOCART_BAD_TIME, c"a capture time cannot be right";
@@ -143,7 +143,7 @@ table! {
     Paused = ECHOCART_PAUSED, c"the session is not started or paused";
     ConfigInvalid = ECHOCART_CONFIG_INVALID, c"the configuration is not valid";
     PackageUnreadable = ECHOCART_PACKAGE_UNREADABLE, c"the package cannot be read";
-    PackageInvalid = ECHOCART_PACKAGE_INVALID, c"the package's manifest is not valid";
+    PackageInvalid = ECHOCART_PACKAGE_INVALID, c"the package is not valid";
     PackageAltered = ECHOCART_PACKAGE_ALTERED, c"a file of the package is missing or altered";
     PackageUnsigned = ECHOCART_PACKAGE_UNSIGNED, c"the package is not signed";
     PackageUnsupported = ECHOCART_PACKAGE_UNSUPPORTED, c"the package cannot be served by this version";
@@ -151,7 +151,7 @@ table! {
     LibraryUnknown = ECHOCART_LIBRARY_UNKNOWN, c"the ONNX Runtime library is not a known one";
     LibraryConflict = ECHOCART_LIBRARY_CONFLICT, c"another ONNX Runtime library is loaded already";
     LibraryFailed = ECHOCART_LIBRARY_FAILED, c"the ONNX Runtime library does not load";
-    EngineFailed = ECHOCART_ENGINE_FAILED, c"a graph of the package does not load";
+    EngineFailed = ECHOCART_ENGINE_FAILED, c"the engine or its worker does not start";
     ThreadFailed = ECHOCART_THREAD_FAILED, c"a thread cannot be started";
     SelfTestFailed = ECHOCART_SELF_TEST_FAILED, c"the engine does not give the package's numbers";
     CpuSetRefused = ECHOCART_CPU_SET_REFUSED, c"the CPU set cannot be had";

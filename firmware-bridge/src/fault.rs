@@ -1,5 +1,6 @@
 //! Why a call gives no [`Code::Ok`], and the text that `echocart_last_error` hands out.
 
+use crate::boundary::cut;
 use crate::codes::Code;
 use echocart_core::config::ConfigError;
 use echocart_core::golden::GoldenError;
@@ -70,6 +71,9 @@ impl From<PackageError> for Fault {
             | PackageError::Altered { .. }
             | PackageError::Signature { .. } => Code::PackageAltered,
             PackageError::TooNew { .. } => Code::PackageUnsupported,
+            PackageError::Manifest { error, .. } if error.key == "format" => {
+                Code::PackageUnsupported
+            }
             PackageError::Unsigned { .. } => Code::PackageUnsigned,
             _ => Code::PackageInvalid,
         };
@@ -104,6 +108,8 @@ fn code_of(kind: Refused) -> Code {
         Refused::PackageUnsupported | Refused::NotProven => Code::PackageUnsupported,
         Refused::WrongAnswers => Code::SelfTestFailed,
         Refused::Thread => Code::ThreadFailed,
+        Refused::Configuration => Code::ConfigInvalid,
+        Refused::Cpus => Code::CpuSetRefused,
         _ => Code::EngineFailed,
     }
 }
@@ -156,8 +162,14 @@ thread_local! {
     static LAST: RefCell<Cow<'static, str>> = const { RefCell::new(Cow::Borrowed("")) };
 }
 
+/// Most bytes kept of a text: a configuration may have a line of any length.
+const MOST_BYTES: usize = 4096;
+
 /// Keeps `detail` as this thread's last error.
-pub(crate) fn remember(detail: Cow<'static, str>) {
+pub(crate) fn remember(mut detail: Cow<'static, str>) {
+    if detail.len() > MOST_BYTES {
+        detail = Cow::Owned(cut(&detail, MOST_BYTES).to_owned());
+    }
     let _ = LAST.try_with(|last| *last.borrow_mut() = detail);
 }
 
@@ -198,5 +210,16 @@ mod tests {
             path: PathBuf::from("p"),
         };
         assert_eq!(code(SelectError::from(variant)), Code::PackageUnsupported);
+        let cpus = OpenError::Cpus {
+            message: "no such CPU".to_owned(),
+        };
+        assert_eq!(code(SelectError::from(cpus)), Code::CpuSetRefused);
+    }
+
+    #[test]
+    fn a_text_that_is_kept_has_an_end() {
+        remember(Cow::Owned("é".repeat(MOST_BYTES)));
+        assert_eq!(last().len(), MOST_BYTES);
+        assert!(last().chars().all(|c| c == 'é'));
     }
 }

@@ -6,6 +6,7 @@ use crate::sync::{AtomicU8, AtomicU64, EndSign, FrameProducer, Lease, Mutex, Ord
 use echocart_core::latency::Histogram;
 use echocart_core::lines::lines;
 use echocart_core::rare::rare;
+use std::fmt;
 
 /// How far a session is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +16,22 @@ pub(crate) enum Phase {
     Running,
     Paused,
     Ended,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Created => "not started",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Ended => "stopped",
+        })
+    }
+}
+
+fn either(phases: &[Phase]) -> String {
+    let words: Vec<String> = phases.iter().map(Phase::to_string).collect();
+    words.join(" or ")
 }
 
 /// The producer's end of the ring, its gate and its meters.
@@ -71,7 +88,10 @@ impl Intake {
         }
         Err(Fault::new(
             Code::BadState,
-            format!("expected one of {from:?}, found {found:?}: session"),
+            format!(
+                "expected a session that is {}, found one that is {found}",
+                either(from)
+            ),
         ))
     }
 

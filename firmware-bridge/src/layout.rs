@@ -169,7 +169,7 @@ pub struct echocart_frame_t {
     pub depth_mm: f32,
     /// NV12: bytes from `pixels` to the plane of U and V; 0: `row_stride_bytes * height_px`.
     pub chroma_offset_bytes: u64,
-    /// What names memory that is not the host's; else 0.
+    /// What names memory that is not the host's; not read for HOST.
     pub memory_handle: u64,
 }
 
@@ -228,7 +228,7 @@ pub struct echocart_output_t {
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct echocart_counters_t {
-    /// Frames taken or dropped by `echocart_frame_push`.
+    /// Frames taken or dropped, pushed by copy or committed.
     pub captured: u64,
     /// Frames in a clip that was inferred.
     pub used: u64,
@@ -381,7 +381,8 @@ pub struct echocart_session_memory_t {
     /// Bytes of the clips' patch rows that were allocated so far.
     pub clip_bytes: u64,
     /// Resident bytes that the process gained while this session was created: package, engine and
-    /// queues; what other threads did meanwhile is in it. 0 where the system does not tell.
+    /// queues, but not what a worker takes; what other threads did meanwhile is in it. 0 where the system
+    /// does not tell.
     pub create_bytes: u64,
     /// Resident bytes of the process now; 0 where the system does not tell.
     pub process_bytes: u64,

@@ -86,7 +86,10 @@ fn on_own_thread<T: Send + 'static>(
 ) -> Result<T, Fault> {
     let thread = thread::Builder::new().name("echocart-load".to_owned());
     let spawned = thread
-        .spawn(body)
+        .spawn(move || {
+            system::block_signals();
+            body()
+        })
         .map_err(|e| Fault::new(Code::ThreadFailed, e.to_string()))?;
     spawned.join().unwrap_or_else(|panic| resume_unwind(panic))
 }

@@ -5,7 +5,7 @@ use crate::callback::Log;
 use crate::codes::Code;
 use crate::fault::Fault;
 use echocart_core::clock::Pace;
-use echocart_core::config::{CartConfig, Isolation, LEAST_GPU_MEMORY};
+use echocart_core::config::{CartConfig, Isolation, LEAST_GPU_MEMORY, Policy};
 use std::path::{Path, PathBuf};
 
 /// How much the session's threads stand back for others.
@@ -105,6 +105,13 @@ impl Request {
             "" => CartConfig::demo()?,
             text => CartConfig::parse(text)?,
         };
+        if config.engine.policy == Policy::Auto {
+            return Err(Fault::new(
+                Code::ConfigInvalid,
+                "configuration: engine.policy: expected pinned, strict or degrade here, found auto, \
+                 which is for development with echocart",
+            ));
+        }
         if c.gpu_memory_bytes > 0 {
             gpu_memory(&mut config, c.gpu_memory_bytes)?;
         }

@@ -84,6 +84,7 @@ impl ResultPort {
         let (ended, standing) = (self.ended.clone(), self.standing);
         let thread = thread::Builder::new().name("echocart-result".to_owned());
         let spawned = thread.spawn(move || {
+            system::block_signals();
             let _ = system::stand_back(&standing);
             while !ended.load(Ordering::Relaxed) {
                 match reader.take(LISTEN) {
@@ -110,6 +111,8 @@ pub(crate) struct Reader {
     show: bool,
     ended: bool,
     newest_exam: NewestExam,
+    /// How long the image signal of a frame is valid.
+    valid_for_nanos: i64,
 }
 
 impl Reader {
@@ -120,6 +123,7 @@ impl Reader {
         pace: Pace,
         show: bool,
         newest_exam: NewestExam,
+        valid_for_nanos: i64,
     ) -> Self {
         Self {
             events,
@@ -129,6 +133,7 @@ impl Reader {
             show,
             ended: false,
             newest_exam,
+            valid_for_nanos,
         }
     }
 
@@ -214,6 +219,12 @@ impl Reader {
             estimate.raw = None;
             judge::withhold(&mut estimate.view, Reason::NewExam);
             judge::withhold(&mut estimate.lvef, Reason::NewExam);
+            judge::withhold(&mut estimate.signal, Reason::NewExam);
+        }
+        // What was refused has no segments, but may tell the signal of the newest frame then.
+        let measured = estimate.signal.valid_until_nanos;
+        let measured = measured.map(|until| until - self.valid_for_nanos);
+        if measured.is_some_and(|nanos| self.newest_exam.is_before(nanos)) {
             judge::withhold(&mut estimate.signal, Reason::NewExam);
         }
     }

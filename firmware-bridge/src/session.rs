@@ -128,6 +128,7 @@ pub(crate) fn assemble(parts: Parts) -> Result<(SessionState, FramePort, ResultP
     let labels: Arc<[String]> = manifest.view_labels().into();
     let show = parts.allow_demonstration || manifest.card.trained == Trained::Clinical;
     let max_frame_bytes = config.pipeline.max_frame_bytes as u64;
+    let valid_for = Duration::from_millis(config.pipeline.valid_for_millis);
     let (alive, engine_end) = bounded(0);
     let engine = Box::new(Watched {
         engine,
@@ -156,6 +157,7 @@ pub(crate) fn assemble(parts: Parts) -> Result<(SessionState, FramePort, ResultP
         pace,
         show,
         newest_exam.clone(),
+        i64::try_from(valid_for.as_nanos()).unwrap_or(i64::MAX),
     );
     let session = SessionState {
         latencies: running.latencies(),

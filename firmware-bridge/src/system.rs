@@ -58,6 +58,35 @@ pub(crate) fn stand_back(standing: &Standing) -> Result<Option<String>, Fault> {
     Ok(warning)
 }
 
+/// Keeps signals away from this thread, and from every thread it will make: a host's handlers then run
+/// on the host's threads. Those that tell of a fault in the thread itself come through.
+#[cfg(target_os = "linux")]
+pub(crate) fn block_signals() {
+    const OF_THE_THREAD: [i32; 8] = [
+        libc::SIGSEGV,
+        libc::SIGBUS,
+        libc::SIGFPE,
+        libc::SIGILL,
+        libc::SIGTRAP,
+        libc::SIGABRT,
+        libc::SIGSYS,
+        libc::SIGPROF,
+    ];
+    // SAFETY: the set is written by `sigfillset` before it is read, and lives for every call.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&raw mut set);
+        for signal in OF_THE_THREAD {
+            libc::sigdelset(&raw mut set, signal);
+        }
+        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
+    }
+}
+
+/// Nothing is known of signals elsewhere.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn block_signals() {}
+
 /// Only Linux has both in this version.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn stand_back(standing: &Standing) -> Result<Option<String>, Fault> {

@@ -297,11 +297,18 @@ static void what_cannot_be_created(void)
     config = config_of(package_dir, library_path);
     config.gpu_memory_bytes = 4096;
     EXPECT(ECHOCART_BAD_ARGUMENT, create_fails(&config));
-    CHECK(error_says("gpu_memory_bytes: expected 0 or at least 1048576"));
+    CHECK(error_says("expected 0 or at least 1048576, found 4096: gpu_memory_bytes"));
+    config = config_of(package_dir, library_path);
+    config.library_path_bytes += 1;
+    EXPECT(ECHOCART_BAD_TEXT, create_fails(&config));
+    CHECK(error_says("without NUL"));
     config = config_of(package_dir, library_path);
     set_toml(&config, "[engine]\nproviderz = 1\n");
     EXPECT(ECHOCART_CONFIG_INVALID, create_fails(&config));
     CHECK(error_says("providerz"));
+    set_toml(&config, read_text("auto.toml"));
+    EXPECT(ECHOCART_CONFIG_INVALID, create_fails(&config));
+    CHECK(error_says("engine.policy: expected pinned, strict or degrade here, found auto"));
     set_toml(&config, read_text("signed-only.toml"));
     EXPECT(ECHOCART_PACKAGE_UNSIGNED, create_fails(&config));
 

@@ -237,6 +237,7 @@ fn contract_folder(dir: &Path) {
         "allow_unsigned = true",
         "allow_unsigned = false",
     );
+    toml("auto.toml", "\"degrade\"", "\"auto\"");
     toml("short-queue.toml", "event_queue = 256", "event_queue = 16");
     toml(
         "short-lived.toml",

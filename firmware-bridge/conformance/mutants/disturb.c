@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <link.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -139,4 +140,26 @@ int dl_iterate_phdr(visit_t visit, void *data)
         *(void **)&real = dlsym(RTLD_NEXT, "dl_iterate_phdr");
     }
     return is("can_be_unloaded") ? real(hide, &hidden) : real(visit, data);
+}
+
+/* A thread keeps the policy of the one that made it. Workers load this library as well. */
+int sched_setscheduler(pid_t pid, int policy, const struct sched_param *param)
+{
+    int (*real)(pid_t, int, const struct sched_param *);
+    *(void **)&real = dlsym(RTLD_NEXT, "sched_setscheduler");
+    return policy == SCHED_OTHER && is("policy_kept") ? 0 : real(pid, policy, param);
+}
+
+int pthread_sigmask(int how, const sigset_t *set, sigset_t *before)
+{
+    int (*real)(int, const sigset_t *, sigset_t *);
+    *(void **)&real = dlsym(RTLD_NEXT, "pthread_sigmask");
+    return how == SIG_BLOCK && is("signals_taken") ? 0 : real(how, set, before);
+}
+
+int close_range(unsigned first, unsigned last, int flags)
+{
+    int (*real)(unsigned, unsigned, int);
+    *(void **)&real = dlsym(RTLD_NEXT, "close_range");
+    return is("descriptors_kept") ? 0 : real(first, last, flags);
 }

@@ -459,6 +459,9 @@ uint32_t echocart_result_poll(echocart_result_port_t *port, uint32_t bytes,
         out->view.status = ECHOCART_STATUS_DEMONSTRATION;
         out->view.reason = ECHOCART_REASON_NONE;
     }
+    if (is("old_signal_shown") && out->signal.reason == ECHOCART_REASON_NEW_EXAM) {
+        out->signal.status = ECHOCART_STATUS_VALUE;
+    }
     if (is("zero_without_value") && isnan(out->lvef_percent)) {
         out->lvef_percent = 0.0f;
     }

@@ -218,7 +218,7 @@ impl Assembler {
             self.anew();
         }
         if queued.exam.number > self.exam.number {
-            self.enter_exam(queued.exam);
+            self.enter_exam(queued.exam, queued.meta.capture_nanos);
             queued.anew = false;
         }
         if self.context.newest_exam.is_over(&queued.exam) {
@@ -305,8 +305,8 @@ impl Assembler {
     }
 
     /// Drops everything of the exam before: frames that wait, the window, clips on their way.
-    fn enter_exam(&mut self, exam: Exam) {
-        self.context.newest_exam.begin(exam.number);
+    fn enter_exam(&mut self, exam: Exam, first_nanos: i64) {
+        self.context.newest_exam.begin(exam.number, first_nanos);
         self.ledger.reject_all(Reason::NewExam);
         for waiting in self.waiting.drain(..) {
             self.frames.give_back(waiting.queued);
@@ -320,6 +320,7 @@ impl Assembler {
         self.restart();
         self.grid = Grid::new(&self.context.manifest.sampling, self.encoder.frames);
         self.watch.reset();
+        self.context.signal.set(None, first_nanos);
         self.pulse.reset();
         self.unfit = None;
         self.exam = exam;

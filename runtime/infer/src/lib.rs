@@ -45,4 +45,4 @@ pub use select::{
 pub use smoke::smoke;
 pub use system::has_nvidia_gpu;
 #[cfg(target_os = "linux")]
-pub use system::{end_with_parent, step_back};
+pub use system::{end_with_parent, leave_the_host_behind, step_back};

@@ -33,6 +33,8 @@ pub enum Refused {
     WrongAnswers,
     /// The configuration names what is not there.
     Configuration,
+    /// The CPU set cannot be had.
+    Cpus,
     /// The provider, the system or the worker fails.
     EngineFailed,
     /// The system gives no thread.
@@ -52,6 +54,7 @@ impl SelectError {
             Self::Open(OpenError::NoVariant { .. } | OpenError::WrongProvider { .. })
             | Self::NoVariant { .. } => Refused::PackageUnsupported,
             Self::Open(OpenError::GpuMemory { .. }) => Refused::Configuration,
+            Self::Open(OpenError::Cpus { .. }) => Refused::Cpus,
             Self::Open(_) => Refused::GraphFailed,
             Self::Gate(GateError::Wrong { .. }) => Refused::WrongAnswers,
             Self::Gate(GateError::NotRun { error, .. }) => match **error {

@@ -59,11 +59,37 @@ pub fn end_with_parent() {
     let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
 }
 
-/// Lets others go before this thread and those that it starts from now on, if the system lets it.
+/// Lets others go before this thread and those that it starts from now on, if the system lets it:
+/// they are ordinary threads of this nice value, also where a real-time thread started the process.
 /// Nice values that are lower than before need a privilege.
 #[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "rustix has no call for the scheduling policy")]
 pub fn step_back(nice: i32) {
+    let ordinary = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the parameters live for the call; 0 is the calling thread.
+    let _ = unsafe { libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const ordinary) };
     let _ = rustix::process::setpriority_process(None, nice);
+}
+
+/// Drops what a worker has of the thread that started it: blocked signals, and every descriptor but
+/// the standard ones, which a host had open without closing it for its children. On a Linux before
+/// 5.9 those stay open.
+///
+/// # Safety
+/// Nothing of this process may own such a descriptor.
+#[cfg(target_os = "linux")]
+#[expect(
+    unsafe_code,
+    reason = "closes what others opened; rustix has no signal mask"
+)]
+pub unsafe fn leave_the_host_behind() {
+    // SAFETY: by the caller nobody owns what is closed; the set is made before it is read.
+    unsafe {
+        libc::close_range(3, u32::MAX, 0);
+        let mut none: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+    }
 }
 
 #[cfg(test)]

@@ -271,7 +271,7 @@ fn a_new_exam_erases_everything_at_once() {
     picture(&tap, 0, 1, &mask);
     slots(&tap, 0, 5);
     assert_eq!(entries(&written(&recorder)).0.len(), 6);
-    newest_exam.begin(1);
+    newest_exam.begin(1, 0);
     let (held, _) = entries(&written(&recorder));
     assert!(held.is_empty(), "{held:?}");
     slots(&tap, 9, 5);

@@ -68,7 +68,7 @@ impl FrameProducer {
         fill: impl FnOnce(&mut FrameBuffer),
     ) -> Result<Pushed, PushError> {
         self.check(&meta, meta.frame_bytes())?;
-        self.enter_exam(meta.host.exam, true);
+        self.enter_exam(meta.host.exam, meta.capture_nanos, true);
         let pushed = self.offer_filled(meta, fill)?;
         self.count_dropped(pushed);
         Ok(pushed)
@@ -154,7 +154,7 @@ impl FrameProducer {
             return (Err(error), Some(lease));
         }
         let Lease(place) = lease;
-        self.enter_exam(moment.host.exam, live);
+        self.enter_exam(moment.host.exam, moment.capture_nanos, live);
         match self.enqueue(&shape.meta.at(moment), shape.layout, place) {
             Ok(number) => (Ok(Pushed::Queued { number }), self.unused().map(Lease)),
             Err(place) => {
@@ -298,7 +298,7 @@ impl FrameProducer {
     /// Begins a new exam where the frame's token is not the last one's. A `live` one ends the exam
     /// before it at once; at maximum pace that waits until the frame's turn has come.
     #[inline(always)]
-    fn enter_exam(&mut self, token: ExamToken, live: bool) {
+    fn enter_exam(&mut self, token: ExamToken, capture_nanos: i64, live: bool) {
         let number = match self.exam {
             Some(exam) if exam.token == token => return,
             Some(exam) => exam.number.wrapping_add(1),
@@ -306,7 +306,7 @@ impl FrameProducer {
         };
         self.exam = Some(Exam { number, token });
         if live {
-            self.newest_exam.begin(number);
+            self.newest_exam.begin(number, capture_nanos);
         }
     }
 
@@ -407,7 +407,7 @@ impl FrameProducer {
     /// Not inlined, so that [`FrameProducer::push_leased`] holds the only other copy of it.
     #[inline(never)]
     fn enqueue_packed(&mut self, meta: &FrameMeta, place: Box<Queued>) -> Pushed {
-        self.enter_exam(meta.host.exam, false);
+        self.enter_exam(meta.host.exam, meta.capture_nanos, false);
         match self.enqueue(meta, PixelLayout::packed(meta), place) {
             Ok(number) => Pushed::Queued { number },
             Err(place) => {

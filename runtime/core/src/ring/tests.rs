@@ -197,3 +197,15 @@ fn nor_does_one_without_room_or_buffer_or_after_the_end() {
         .push_alike(&ended.shape, &moment(9), &mut ended.lease);
     assert!(pushed.is_none() && ended.lease.is_some());
 }
+
+#[test]
+fn what_was_captured_before_the_newest_exam_is_told_apart() {
+    let newest = NewestExam::default();
+    newest.begin(0, 500);
+    assert!(!newest.is_before(0));
+    newest.begin(1, 1000);
+    newest.begin(1, 1100);
+    assert!(newest.is_before(999) && !newest.is_before(1000));
+    newest.begin(0, 2000);
+    assert!(!newest.is_before(1500) && newest.number() == 1);
+}

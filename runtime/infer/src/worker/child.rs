@@ -1,6 +1,6 @@
 //! A worker's process, seen from the host.
 
-use super::link::{Shared, Socket};
+use super::link::{Shared, Socket, above_standard};
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid,
 };
@@ -41,7 +41,7 @@ impl Child {
             socket: Arc::new(socket),
             shared: Arc::new(shared),
             pid,
-            handle: pidfd_open(known, PidfdFlags::empty())?,
+            handle: above_standard(pidfd_open(known, PidfdFlags::empty())?)?,
             reaped: false,
         })
     }

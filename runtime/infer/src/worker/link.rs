@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
@@ -22,6 +22,16 @@ pub(super) enum Heard {
     Silence,
     /// The other side is gone.
     End,
+}
+
+/// The same under a number above those of the standard streams: a host that has closed one of them
+/// would otherwise print into it.
+pub(super) fn above_standard(fd: OwnedFd) -> io::Result<OwnedFd> {
+    const FIRST: RawFd = 3;
+    if fd.as_raw_fd() >= FIRST {
+        return Ok(fd);
+    }
+    Ok(rustix::io::fcntl_dupfd_cloexec(&fd, FIRST)?)
 }
 
 /// A side's end of the socket.
@@ -41,7 +51,7 @@ impl Socket {
             SocketFlags::CLOEXEC,
             None,
         )?;
-        Ok((Self(ours), theirs))
+        Ok((Self(above_standard(ours)?), above_standard(theirs)?))
     }
 
     /// Sends without waiting for room and without a signal when nobody listens.
@@ -93,7 +103,8 @@ impl Shared {
     /// Memory of a fixed size.
     pub fn create(values: usize) -> io::Result<Self> {
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-        let file = File::from(rustix::fs::memfd_create("echocart", flags)?);
+        let memory = rustix::fs::memfd_create("echocart", flags)?;
+        let file = File::from(above_standard(memory)?);
         file.set_len(values as u64 * 4)?;
         let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
         rustix::fs::fcntl_add_seals(&file, seals)?;
