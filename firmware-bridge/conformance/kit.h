@@ -49,6 +49,9 @@ extern const rule_t process_rules[];
 extern const rule_t host_rules[];
 extern const rule_t timing_rules[];
 extern const rule_t worker_rules[];
+extern const rule_t commit_rules[];
+extern const rule_t output_rules[];
+extern const rule_t setting_rules[];
 
 /* The report of the rule that runs; kit.c. */
 void kit_fail(int line, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -132,7 +132,7 @@ table! {
     BadFrameSize = ECHOCART_BAD_FRAME_SIZE, c"the sizes of a frame do not fit";
     BadTime = ECHOCART_BAD_TIME, c"a capture time cannot be right";
     ConcurrentUse = ECHOCART_CONCURRENT_USE, c"another thread is using the handle";
-    Closed = ECHOCART_CLOSED, c"no frame is taken any more";
+    Closed = ECHOCART_CLOSED, c"no frame is taken any more: the port is closed, or the session stopped";
     InCallback = ECHOCART_IN_CALLBACK, c"called from inside a callback";
     BadState = ECHOCART_BAD_STATE, c"the call does not fit what the handle is doing";
     WouldBlock = ECHOCART_WOULD_BLOCK, c"no room for the frame now, push it again";

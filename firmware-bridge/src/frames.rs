@@ -175,7 +175,8 @@ impl FramePort {
     #[cold]
     fn lease_anew(&mut self, bytes: u64) -> Result<&mut [u8], Fault> {
         if self.lent_bytes != 0 {
-            return Err(Code::BadState.into());
+            let text = "expected no lent buffer, found one: commit or release it first: frames";
+            return Err(Fault::new(Code::BadState, text));
         }
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
         let held = &mut self.held;
@@ -336,6 +337,9 @@ impl FramePort {
         now_nanos: i64,
     ) -> Fault {
         let wrong = match refusal {
+            Refusal::Code(code @ Code::BadState) => {
+                return Fault::new(code, "expected a leased buffer, found none lent: frames");
+            }
             Refusal::Code(code) => return code.into(),
             Refusal::Ring(error) => return error.into(),
             Refusal::Frame(wrong) => wrong,

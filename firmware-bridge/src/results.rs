@@ -75,12 +75,12 @@ impl ResultPort {
 
     /// Takes the next result, for which it waits.
     pub fn wait(&mut self, patience: Duration) -> Result<echocart_result_t, Fault> {
-        self.reader.as_mut().ok_or(Code::BadState)?.take(patience)
+        self.reader.as_mut().ok_or_else(subscribed)?.take(patience)
     }
 
     /// Hands every result from now on to `sink` on a thread of its own.
     pub fn subscribe(&mut self, sink: ResultSink) -> Result<(), Fault> {
-        let mut reader = self.reader.take().ok_or(Code::BadState)?;
+        let mut reader = self.reader.take().ok_or_else(subscribed)?;
         let (ended, standing) = (self.ended.clone(), self.standing);
         let thread = thread::Builder::new().name("echocart-result".to_owned());
         let spawned = thread.spawn(move || {
@@ -98,6 +98,12 @@ impl ResultPort {
         self.hand_out = Some(spawned);
         Ok(())
     }
+}
+
+#[cold]
+fn subscribed() -> Fault {
+    let text = "expected a port without a callback, found one that has one: results";
+    Fault::new(Code::BadState, text)
 }
 
 /// Takes results out of their queue.

@@ -49,13 +49,28 @@ fn every_rule_holds(sdk: &Sdk, build: &Path) {
     assert_eq!(push["measured"][0]["promised_p99_nanos"], 150_000);
 }
 
+/// The libraries of mutants, one behind the other.
+fn mutants(build: &Path) -> String {
+    let one = |part: &&str| {
+        build
+            .join(format!("libmutant{part}.so"))
+            .display()
+            .to_string()
+    };
+    let all: Vec<String> = ["", "_frames", "_results", "_session"]
+        .iter()
+        .map(one)
+        .collect();
+    all.join(":")
+}
+
 /// Only an ARM processor of an unknown vendor makes ONNX Runtime itself print, so a mutant stands in for it.
 fn what_is_printed_by_a_file_that_is_loaded_is_told_and_breaks_nothing(build: &Path) {
     for (isolation, told) in [("in_process", true), ("worker", false)] {
         let mut command = kit(build);
         command
             .args(["--isolation", isolation, "--only", "process.output"])
-            .env("LD_PRELOAD", build.join("libmutant.so"))
+            .env("LD_PRELOAD", mutants(build))
             .env("ECHOCART_MUTANT", "warns_while_loaded");
         let output = succeed(&mut command);
         let note = "while it was loaded: onnxruntime cpuid_info warning";
@@ -81,7 +96,7 @@ fn survivor(build: &Path, mutant: &str, rule: &str) -> Option<String> {
     let mut command = kit(build);
     command
         .args(["--strict-timing", "--only", rule])
-        .env("LD_PRELOAD", build.join("libmutant.so"))
+        .env("LD_PRELOAD", mutants(build))
         .env("ECHOCART_MUTANT", mutant);
     let output = run(command);
     let printed = text(&output);

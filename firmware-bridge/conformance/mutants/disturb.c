@@ -16,12 +16,6 @@
 
 static char package[1024];
 
-int is(const char *name)
-{
-    const char *wanted = getenv("ECHOCART_MUTANT");
-    return wanted != NULL && strcmp(wanted, name) == 0;
-}
-
 static void *idle(void *unused)
 {
     (void)unused;

@@ -8,11 +8,17 @@
 #include "echocart.h"
 
 #include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
 
 #pragma GCC visibility push(hidden)
 
 /* Whether ECHOCART_MUTANT names this one. */
-int is(const char *name);
+static inline int is(const char *name)
+{
+    const char *wanted = getenv("ECHOCART_MUTANT");
+    return wanted != NULL && strcmp(wanted, name) == 0;
+}
 
 /* The library's own function behind the one that breaks a promise. */
 #define REAL(name, ...)                                                                            \

@@ -1,0 +1,3 @@
+/* Mutants of frames; a library of its own behind the others. */
+
+#include "mutant.h"

@@ -1,0 +1,3 @@
+/* Mutants of results; a library of its own behind the others. */
+
+#include "mutant.h"

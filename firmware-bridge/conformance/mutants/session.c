@@ -1,0 +1,3 @@
+/* Mutants of session; a library of its own behind the others. */
+
+#include "mutant.h"
