@@ -52,6 +52,9 @@ extern const rule_t worker_rules[];
 extern const rule_t commit_rules[];
 extern const rule_t output_rules[];
 extern const rule_t setting_rules[];
+extern const rule_t format_rules[];
+extern const rule_t told_rules[];
+extern const rule_t trace_rules[];
 
 /* The report of the rule that runs; kit.c. */
 void kit_fail(int line, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -99,7 +102,7 @@ void garble_first_graph(const char *package);
 void flip_a_weight(const char *package);
 int swap_golden_clips(const char *package);
 
-/* What the library does to the process; watch.c. */
+/* What the library does to the process; watch.c and watch_files.c. */
 typedef struct {
     int64_t allocations;
     int64_t waits;
@@ -112,6 +115,8 @@ int watched_exits(void);
 int watched_environment(void);
 int watched_writes(void);
 const char *watched_written(void);
+int watched_made(void);
+const char *watched_last_made(void);
 long watched_loading_bytes(void);
 void break_clock(int broken);
 void break_threads(int broken);

@@ -19,7 +19,7 @@
 static const rule_t *const GROUPS[] = {call_rules,    create_rules, frame_rules,   result_rules,
                                        session_rules, thread_rules, process_rules, host_rules,
                                        timing_rules,  worker_rules, commit_rules,  output_rules,
-                                       setting_rules};
+                                       setting_rules, format_rules, told_rules,   trace_rules};
 
 static const char *only[MAX_RULES];
 static int only_count;

@@ -17,6 +17,14 @@
 
 static uint8_t pixels[BYTES];
 
+/* Threads of the lowest priority, which is the default, would wait long on a busy machine. */
+static echocart_session_config_t prompt_config(void)
+{
+    echocart_session_config_t config = plain_config();
+    config.priority = ECHOCART_PRIORITY_INHERIT;
+    return config;
+}
+
 static echocart_frame_t frame_at(int64_t number)
 {
     echocart_frame_t frame;
@@ -163,17 +171,6 @@ static void take(const echocart_result_t *result)
     }
 }
 
-/* Polls what is left after a stop; the last result is the summary. */
-static void take_summary(handles_t *handles, uint64_t timeout, echocart_result_t *summary)
-{
-    memset(summary, 0, sizeof *summary);
-    kit_seen(echocart_session_stop(handles->session, timeout));
-    while (poll_result(handles, summary) == ECHOCART_OK) {
-        take(summary);
-    }
-    CHECK(summary->kind == ECHOCART_RESULT_SUMMARY);
-}
-
 /* While paused nothing is taken, lent or counted. */
 static void pause_between(handles_t *handles, const echocart_frame_t *frame)
 {
@@ -190,7 +187,7 @@ static void pause_between(handles_t *handles, const echocart_frame_t *frame)
 static int play(int lent, echocart_session_info_t *info, echocart_session_stats_t *stats,
                 echocart_result_t *summary)
 {
-    echocart_session_config_t config = plain_config();
+    echocart_session_config_t config = prompt_config();
     handles_t handles;
 
     memset(&found, 0, sizeof found);
@@ -207,7 +204,12 @@ static int play(int lent, echocart_session_info_t *info, echocart_session_stats_
         give_patiently(&handles, &frame, lent, (uint64_t)number);
     }
     wait_source_ended(&handles, take);
-    take_summary(&handles, 60000000, summary);
+    EXPECT(ECHOCART_OK, echocart_session_stop(handles.session, 60000000));
+    memset(summary, 0, sizeof *summary);
+    while (poll_result(&handles, summary) == ECHOCART_OK) {
+        take(summary);
+    }
+    CHECK(summary->kind == ECHOCART_RESULT_SUMMARY);
     EXPECT(ECHOCART_OK, echocart_session_stats(handles.session, sizeof *stats, stats));
     destroy(&handles);
     return 1;
@@ -353,7 +355,7 @@ static void refuse_future(handles_t *handles, uint8_t **room)
 
 static void refused(void)
 {
-    echocart_session_config_t config = plain_config();
+    echocart_session_config_t config = prompt_config();
     handles_t handles;
     uint8_t *room = NULL;
 
@@ -382,7 +384,7 @@ static void refused(void)
 /* Where no frame is taken no buffer is lent, and a lease outlives a pause. */
 static void leasing(void)
 {
-    echocart_session_config_t config = plain_config();
+    echocart_session_config_t config = prompt_config();
     echocart_frame_t frame = frame_at(0);
     handles_t handles;
     uint8_t *room = NULL;
@@ -433,7 +435,7 @@ static void no_copy(void)
 {
     static uint8_t from[2048 * 1536];
     static uint8_t to[sizeof from];
-    echocart_session_config_t config = plain_config();
+    echocart_session_config_t config = prompt_config();
     echocart_frame_t frame = frame_at(0);
     int64_t least[2] = {INT64_MAX, INT64_MAX};
     watched_t sum = {0, 0};

@@ -712,7 +712,8 @@ typedef struct echocart_result_t {
     int64_t at_nanos;
     // One of `ECHOCART_STATE_*`.
     uint32_t state;
-    // Index of the most probable view, or `ECHOCART_NO_LABEL` without a value.
+    // Index of the view, or `ECHOCART_NO_LABEL` without a value. The most probable one when it comes up; it stays
+    // while it holds, even if another is a little more probable then.
     uint32_t view_label;
     // Ejection fraction in percent, never clamped; NaN without a value.
     float lvef_percent;

@@ -260,7 +260,8 @@ pub struct echocart_result_t {
     pub at_nanos: i64,
     /// One of `ECHOCART_STATE_*`.
     pub state: u32,
-    /// Index of the most probable view, or `ECHOCART_NO_LABEL` without a value.
+    /// Index of the view, or `ECHOCART_NO_LABEL` without a value. The most probable one when it comes up; it stays
+    /// while it holds, even if another is a little more probable then.
     pub view_label: u32,
     /// Ejection fraction in percent, never clamped; NaN without a value.
     pub lvef_percent: f32,

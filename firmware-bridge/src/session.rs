@@ -50,6 +50,7 @@ pub(crate) struct SessionState {
     pool: Arc<PoolSize>,
     max_frame_bytes: u64,
     log: Log,
+    pace: Pace,
     /// Resident bytes gained while the session was made.
     pub create_bytes: u64,
 }
@@ -176,6 +177,7 @@ pub(crate) fn assemble(parts: Parts) -> Result<(SessionState, FramePort, ResultP
         pool,
         max_frame_bytes,
         log,
+        pace,
         create_bytes: 0,
     };
     let frames = FramePort::new(intake.clone(), pace);
@@ -274,7 +276,11 @@ impl SessionState {
         };
         let finished = running.wait_finished(patience);
         if finished {
-            self.make_room(patience.saturating_sub(start.elapsed()));
+            let left = patience.saturating_sub(start.elapsed());
+            self.make_room(match self.pace {
+                Pace::Max => left,
+                Pace::Real => Duration::ZERO,
+            });
         }
         let last = running.stop();
         self.counters = last.counters;
@@ -285,8 +291,8 @@ impl SessionState {
         }
     }
 
-    /// Makes sure that the summary finds a place in the queue: at maximum pace it would wait for
-    /// one, and the thread that stops may be the one that polls.
+    /// Makes sure that the summary finds a place in the queue, where the thread that stops may be the one
+    /// that polls: waits for one, at maximum pace, then takes out the oldest.
     fn make_room(&self, patience: Duration) {
         let start = Instant::now();
         while self.events.is_full() {

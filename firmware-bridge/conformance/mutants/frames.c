@@ -227,7 +227,8 @@ uint32_t echocart_session_stats(const echocart_session_t *session, uint32_t byte
                                 echocart_session_stats_t *out)
 {
     uint32_t code;
-    REAL("echocart_session_stats", const echocart_session_t *, uint32_t, echocart_session_stats_t *)
+    REAL("echocart_session_stats", const echocart_session_t *, uint32_t,
+         echocart_session_stats_t *)
     code = real(session, bytes, out);
     if (code == ECHOCART_OK) {
         change_counters(&out->counters);
