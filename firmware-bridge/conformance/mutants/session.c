@@ -116,7 +116,7 @@ static void leave_traces(void)
         size_t bytes = (size_t)8 << 20;
         void *volatile leaked = malloc(bytes);
         if (leaked != NULL) {
-            memset(leaked, 1, bytes);
+            explicit_bzero(leaked, bytes);
         }
     }
 }
