@@ -122,11 +122,79 @@ static void stop_in_time(void)
     destroy(&handles);
 }
 
+static atomic_int inside;
+
+static void ECHOCART_CALL slow_take(void *user_data, const echocart_result_t *result)
+{
+    (void)user_data;
+    (void)result;
+    atomic_store(&inside, 1);
+    nap_millis(200);
+    atomic_store(&inside, 0);
+}
+
+/* The first result, STARTED, comes at once. */
+static void destroy_waits(void)
+{
+    echocart_session_config_t config = plain_config();
+    handles_t handles;
+
+    if (!CREATE(&config, &handles)) {
+        return;
+    }
+    EXPECT(ECHOCART_OK, echocart_result_subscribe(handles.results, slow_take, NULL));
+    for (int wait = 0; wait < 20000 && atomic_load(&inside) == 0; wait += 1) {
+        nap_millis(1);
+    }
+    CHECK(atomic_load(&inside) == 1);
+    EXPECT(ECHOCART_OK, echocart_result_port_destroy(&handles.results));
+    CHECK(atomic_load(&inside) == 0 && handles.results == NULL);
+    destroy(&handles);
+}
+
+typedef struct {
+    handles_t handles;
+    uint32_t code;
+} logged_t;
+
+static void ECHOCART_CALL call_in(void *user_data, uint32_t level, const char *text, uint64_t bytes)
+{
+    logged_t *logged = (logged_t *)user_data;
+    (void)level;
+    (void)text;
+    (void)bytes;
+    if (logged->code == ECHOCART_EMPTY) {
+        logged->code = echocart_session_resume(logged->handles.session);
+    }
+}
+
+/* A pause says so on the thread of the call. */
+static void log_callback(void)
+{
+    static logged_t logged;
+    echocart_session_config_t config = plain_config();
+
+    config.log_callback = call_in;
+    config.log_user_data = &logged;
+    config.log_level = ECHOCART_LOG_INFO;
+    if (!CREATE(&config, &logged.handles)) {
+        return;
+    }
+    logged.code = ECHOCART_EMPTY;
+    EXPECT(ECHOCART_OK, echocart_session_pause(logged.handles.session));
+    kit_seen(logged.code);
+    CHECK(logged.code == ECHOCART_IN_CALLBACK);
+    EXPECT(ECHOCART_OK, echocart_session_resume(logged.handles.session));
+    destroy(&logged.handles);
+}
+
 const rule_t thread_rules[] = {
     {"threads.concurrent", "two threads in one handle: one of them is told CONCURRENT_USE",
      two_pollers},
     {"threads.panic", "a defect inside a call is PANIC, its handle POISONED, all others go on",
      panics},
     {"threads.stop_in_time", "stop returns after its timeout and half a second", stop_in_time},
+    {"threads.destroy_waits", "the result port's destroy waits for a callback in progress", destroy_waits},
+    {"threads.log_callback", "inside a log callback a call with a handle is IN_CALLBACK", log_callback},
     {NULL, NULL, NULL},
 };

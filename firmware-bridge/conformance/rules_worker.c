@@ -6,6 +6,7 @@
 
 #include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
 
 /* Size of the configuration in ABI 0.1. */
 #define CONFIG_BYTES_0_1 offsetof(echocart_session_config_t, worker_path)
@@ -107,7 +108,8 @@ static void a_frame(handles_t *handles, int number, seen_t *seen)
     nap_millis(20);
 }
 
-static void killed(void)
+/* Takes the worker away by a signal and waits until another one serves. */
+static void lost_by(int signal)
 {
     echocart_session_config_t config = plain_config();
     handles_t handles;
@@ -132,7 +134,7 @@ static void killed(void)
     if (worker != 0) {
         memset(&seen, 0, sizeof seen);
         from = now_nanos();
-        CHECK(kill(worker, SIGKILL) == 0);
+        CHECK(kill(worker, signal) == 0);
         for (int last = number + 3000; number < last && !(seen.ready && seen.numbers); number += 1) {
             a_frame(&handles, number, &seen);
             told = told == 0 && seen.withheld ? now_nanos() - from : told;
@@ -140,10 +142,38 @@ static void killed(void)
         CHECK(seen.down == 1 && seen.withheld > 0 && seen.ready == 1 && seen.numbers > 0);
         CHECK(seen.values_while_down == 0);
         CHECK(child_process() != 0 && child_process() != worker);
-        kit_note("worker killed: ENGINE_DOWN after %" PRId64 " ms", told / 1000000);
+        kit_note("ENGINE_DOWN after %" PRId64 " ms", told / 1000000);
     }
     destroy(&handles);
     CHECK(child_process() == 0);
+}
+
+static void killed(void)
+{
+    lost_by(SIGKILL);
+}
+
+static void stopped(void)
+{
+    lost_by(SIGSTOP);
+}
+
+/* A host that lets nobody wait for its children. */
+static void reaped(void)
+{
+    echocart_session_config_t config = plain_config();
+    handles_t handles;
+
+    config.isolation = ECHOCART_ISOLATION_WORKER;
+    CHECK(signal(SIGCHLD, SIG_IGN) != SIG_ERR);
+    if (CREATE(&config, &handles)) {
+        echocart_session_info_t info;
+        CHECK(waitpid(-1, NULL, WNOHANG) == 0);
+        EXPECT(ECHOCART_OK, echocart_session_info(handles.session, sizeof info, &info));
+        CHECK(info.isolation == ECHOCART_ISOLATION_WORKER);
+        destroy(&handles);
+    }
+    CHECK(waitpid(-1, NULL, WNOHANG) == -1);
 }
 
 const rule_t worker_rules[] = {
@@ -151,5 +181,7 @@ const rule_t worker_rules[] = {
     {"worker.isolation", "a session runs where it was asked to, and leaves no process", isolations},
     {"worker.earlier_size", "the configuration of ABI 0.1 is taken as it was", earlier_size},
     {"worker.killed", "a killed worker is ENGINE_DOWN at once and is replaced by itself", killed},
+    {"worker.stopped", "so is one that is stopped and says nothing any more", stopped},
+    {"worker.reaped", "a host may ignore SIGCHLD, and no child of the session is left", reaped},
     {NULL, NULL, NULL},
 };

@@ -54,6 +54,10 @@ void disturb(void)
     if (is("spins") && pthread_create(&thread, NULL, spin, NULL) == 0) {
         pthread_detach(thread);
     }
+    if (is("leaves_child") && fork() == 0) {
+        sleep(5);
+        _exit(0);
+    }
     if (is("breaks_forks")) {
         pthread_atfork(NULL, NULL, abort);
     }
