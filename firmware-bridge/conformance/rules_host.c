@@ -119,6 +119,113 @@ static void stays_loaded(void)
     CHECK(unload.stays);
 }
 
+/* Names in a library's dynamic table: what it needs, and what it gives. */
+typedef struct {
+    int found;
+    int given;
+    int foreign;
+    int needed;
+} named_t;
+
+static int is_foreign(const char *name)
+{
+    return strncmp(name, "echocart_", 9) != 0 && strcmp(name, "ECHOCART_0") != 0;
+}
+
+static int is_known(const char *library)
+{
+    static const char *const KNOWN[] = {"libc.so",  "libm.so",       "libgcc_s.so", "libdl.so",
+                                        "librt.so", "libpthread.so", "ld-linux"};
+    for (size_t at = 0; at < sizeof KNOWN / sizeof *KNOWN; at += 1) {
+        if (strncmp(library, KNOWN[at], strlen(KNOWN[at])) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* Looks at the names that others can find: those of the hash table, from its first symbol to its last. */
+static void read_given(const uint32_t *hash, const ElfW(Sym) *symbols, const char *names,
+                       named_t *named)
+{
+    const uint32_t *buckets = (const uint32_t *)((const ElfW(Addr) *)(hash + 4) + hash[2]);
+    const uint32_t *chain = buckets + hash[0];
+    uint32_t last = 0;
+
+    for (uint32_t at = 0; at < hash[0]; at += 1) {
+        last = buckets[at] > last ? buckets[at] : last;
+    }
+    while (last >= hash[1] && (chain[last - hash[1]] & 1) == 0) {
+        last += 1;
+    }
+    for (uint32_t at = hash[1]; at <= last; at += 1) {
+        const char *name = names + symbols[at].st_name;
+        named->given += 1;
+        if (is_foreign(name)) {
+            named->foreign += 1;
+            if (named->foreign == 1) {
+                kit_note("exports %s", name);
+            }
+        }
+    }
+}
+
+static void read_names(const ElfW(Dyn) *first, named_t *named)
+{
+    const ElfW(Sym) *symbols = NULL;
+    const uint32_t *hash = NULL;
+    const char *names = NULL;
+
+    for (const ElfW(Dyn) *entry = first; entry->d_tag != DT_NULL; entry += 1) {
+        if (entry->d_tag == DT_SYMTAB) {
+            symbols = (const ElfW(Sym) *)entry->d_un.d_ptr;
+        } else if (entry->d_tag == DT_STRTAB) {
+            names = (const char *)entry->d_un.d_ptr;
+        } else if (entry->d_tag == DT_GNU_HASH) {
+            hash = (const uint32_t *)entry->d_un.d_ptr;
+        }
+    }
+    if (symbols == NULL || names == NULL || hash == NULL) {
+        kit_note("the library has no GNU hash table: its names are not looked at");
+        return;
+    }
+    for (const ElfW(Dyn) *entry = first; entry->d_tag != DT_NULL; entry += 1) {
+        if (entry->d_tag == DT_NEEDED && !is_known(names + entry->d_un.d_val)) {
+            named->needed += 1;
+            kit_note("needs %s", names + entry->d_un.d_val);
+        }
+    }
+    read_given(hash, symbols, names, named);
+}
+
+static int look_at_names(struct dl_phdr_info *library, size_t bytes, void *data)
+{
+    named_t *named = (named_t *)data;
+    (void)bytes;
+    if (library->dlpi_name == NULL || strstr(library->dlpi_name, "libechocart.so") == NULL) {
+        return 0;
+    }
+    named->found += 1;
+    for (int at = 0; at < library->dlpi_phnum; at += 1) {
+        if (library->dlpi_phdr[at].p_type == PT_DYNAMIC) {
+            read_names((const ElfW(Dyn) *)(library->dlpi_addr + library->dlpi_phdr[at].p_vaddr),
+                       named);
+        }
+    }
+    return 0;
+}
+
+static void names(void)
+{
+    named_t named = {0};
+    dl_iterate_phdr(look_at_names, &named);
+    if (named.found == 0) {
+        kit_note("the library is linked statically: it exports nothing by itself");
+        return;
+    }
+    CHECK(named.foreign == 0 && named.needed == 0 && (named.given == 0 || named.given >= 20));
+}
+
 static void no_files(void)
 {
     echocart_session_config_t config = plain_config();
@@ -364,6 +471,7 @@ static void package_removed(void)
 const rule_t host_rules[] = {
     {"process.fork", "a fork, with exec or without, disturbs neither the session nor the child", forks},
     {"process.unload", "dlclose does not unload the library", stays_loaded},
+    {"process.names", "the library exports echocart_* only and needs the C library only", names},
     {"process.files", "no file is written", no_files},
     {"session.lowest", "threads have the lowest priority, whatever the creating thread has", lowest},
     {"process.signal_mask", "the library's threads leave a host's signals to the host's threads", signals},

@@ -89,6 +89,35 @@ static void panics(void)
     destroy(&other);
 }
 
+/* A session and a result port that meet a defect are out of use; the others go on. */
+static void other_panics(void)
+{
+    echocart_session_config_t config = plain_config();
+    echocart_result_t result;
+    handles_t handles;
+    uint32_t code;
+
+    config.pace = ECHOCART_PACE_REAL;
+    if (!CREATE(&config, &handles)) {
+        return;
+    }
+    break_clock(1);
+    code = kit_seen(echocart_result_wait(handles.results, 2000000, sizeof result, &result));
+    break_clock(0);
+    CHECK(code == ECHOCART_PANIC || code == ECHOCART_OK);
+    if (code == ECHOCART_PANIC) {
+        EXPECT(ECHOCART_POISONED, poll_result(&handles, &result));
+    }
+    EXPECT(ECHOCART_OK, echocart_session_pause(handles.session));
+    break_clock(1);
+    EXPECT(ECHOCART_PANIC, echocart_session_stop(handles.session, 0));
+    break_clock(0);
+    EXPECT(ECHOCART_POISONED, echocart_session_pause(handles.session));
+    EXPECT(ECHOCART_OK, echocart_frame_port_close(handles.frames));
+    destroy(&handles);
+    CHECK(handles.session == NULL);
+}
+
 static void stop_in_time(void)
 {
     echocart_session_config_t config = plain_config();
@@ -194,6 +223,7 @@ const rule_t thread_rules[] = {
     {"threads.panic", "a defect inside a call is PANIC, its handle POISONED, all others go on",
      panics},
     {"threads.stop_in_time", "stop returns after its timeout and half a second", stop_in_time},
+    {"threads.other_panics", "a panic of a session is told, and its ports go on", other_panics},
     {"threads.destroy_waits", "the result port's destroy waits for a callback in progress", destroy_waits},
     {"threads.log_callback", "inside a log callback a call with a handle is IN_CALLBACK", log_callback},
     {NULL, NULL, NULL},

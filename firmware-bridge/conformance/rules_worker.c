@@ -4,9 +4,13 @@
 
 #include "kit.h"
 
+#include <dirent.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 /* Size of the configuration in ABI 0.1. */
 #define CONFIG_BYTES_0_1 offsetof(echocart_session_config_t, worker_path)
@@ -62,6 +66,9 @@ static void earlier_size(void)
     }
 }
 
+/* The exam that the frames belong to. */
+static uint8_t exam = 1;
+
 /* One frame in real pace, then the results so far; tells what they say of the engine. */
 typedef struct {
     int down;
@@ -94,6 +101,7 @@ static void a_frame(handles_t *handles, int number, seen_t *seen)
         pixels[at] = (uint8_t)(noise >> 24);
     }
     frame.capture_nanos = now_nanos();
+    memset(frame.exam_token, exam, sizeof frame.exam_token);
     kit_seen(push(handles, &frame));
     while (poll_result(handles, &result) == ECHOCART_OK) {
         int estimate = result.kind == ECHOCART_RESULT_ESTIMATE;
@@ -158,6 +166,113 @@ static void stopped(void)
     lost_by(SIGSTOP);
 }
 
+/* Pushes frames until there is a worker, or none, for so many of them at most. */
+static int frames_until(handles_t *handles, int there, int most)
+{
+    static int number;
+    seen_t seen = {0};
+    for (int at = 0; at < most && (child_process() != 0) != there; at += 1) {
+        a_frame(handles, number++, &seen);
+    }
+    return (child_process() != 0) == there;
+}
+
+/* Two are replaced, the third is not until another exam begins. */
+static void gives_up(void)
+{
+    echocart_session_config_t config = plain_config();
+    handles_t handles;
+
+    config.pace = ECHOCART_PACE_REAL;
+    config.isolation = ECHOCART_ISOLATION_WORKER;
+    config.priority = ECHOCART_PRIORITY_INHERIT;
+    if (!CREATE(&config, &handles)) {
+        return;
+    }
+    for (int death = 0; death < 3; death += 1) {
+        int worker = child_process();
+        CHECK(worker != 0 && kill(worker, SIGKILL) == 0);
+        CHECK(frames_until(&handles, 0, 1000));
+        CHECK(frames_until(&handles, 1, death < 2 ? 3000 : 150) == (death < 2));
+    }
+    exam += 1;
+    CHECK(frames_until(&handles, 1, 3000));
+    destroy(&handles);
+}
+
+/* Whether a process group has a process besides the one it is named after. */
+static int has_others(int group)
+{
+    DIR *all = opendir("/proc");
+    struct dirent *entry;
+    int found = 0;
+    while (all != NULL && !found && (entry = readdir(all)) != NULL) {
+        int pid = atoi(entry->d_name);
+        found = pid > 0 && pid != group && getpgid(pid) == group;
+    }
+    if (all != NULL) {
+        closedir(all);
+    }
+    return found;
+}
+
+/* Whether the only process of a group is one that nobody has waited for yet. */
+static int is_dead(int pid)
+{
+    char path[64];
+    char line[512] = "";
+    char state = 0;
+    const char *rest;
+    FILE *file;
+
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    file = fopen(path, "r");
+    rest = file == NULL || fgets(line, sizeof line, file) == NULL ? NULL : strrchr(line, ')');
+    if (file != NULL) {
+        fclose(file);
+    }
+    return rest != NULL && sscanf(rest, ") %c", &state) == 1 && state == 'Z' && !has_others(pid);
+}
+
+/* Makes a session, tells its worker, and is never heard of again. */
+static void lost_host(int told)
+{
+    echocart_session_config_t config = plain_config();
+    handles_t handles;
+    int worker = 0;
+
+    config.isolation = ECHOCART_ISOLATION_WORKER;
+    if (create(&config, &handles) == ECHOCART_OK) {
+        worker = child_process();
+    }
+    if (write(told, &worker, sizeof worker) == (ssize_t)sizeof worker) {
+        pause();
+    }
+    _exit(2);
+}
+
+/* The worker has a process group of its own, in which nothing is left. */
+static void host_killed(void)
+{
+    int ends[2] = {-1, -1};
+    int worker = 0;
+    pid_t host;
+
+    CHECK(pipe(ends) == 0);
+    host = fork();
+    if (host == 0) {
+        lost_host(ends[1]);
+    }
+    CHECK(host > 0 && read(ends[0], &worker, sizeof worker) == (ssize_t)sizeof worker);
+    CHECK(worker > 0 && kill(-worker, 0) == 0);
+    CHECK(kill(host, SIGKILL) == 0 && waitpid(host, NULL, 0) == host);
+    for (int wait = 0; wait < 3000 && worker > 0 && kill(-worker, 0) == 0 && !is_dead(worker);
+         wait += 1) {
+        nap_millis(10);
+    }
+    CHECK(worker > 0 && (kill(-worker, 0) != 0 || is_dead(worker)));
+}
+
 /* A host that lets nobody wait for its children. */
 static void reaped(void)
 {
@@ -182,6 +297,8 @@ const rule_t worker_rules[] = {
     {"worker.earlier_size", "the configuration of ABI 0.1 is taken as it was", earlier_size},
     {"worker.killed", "a killed worker is ENGINE_DOWN at once and is replaced by itself", killed},
     {"worker.stopped", "so is one that is stopped and says nothing any more", stopped},
+    {"worker.gives_up", "after three failures it stays off until another exam begins", gives_up},
+    {"worker.host_killed", "a worker ends with its host, however that ends", host_killed},
     {"worker.reaped", "a host may ignore SIGCHLD, and no child of the session is left", reaped},
     {NULL, NULL, NULL},
 };

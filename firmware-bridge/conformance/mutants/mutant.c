@@ -193,8 +193,13 @@ uint32_t echocart_session_destroy(echocart_session_t **session)
 
 uint32_t echocart_session_pause(echocart_session_t *session)
 {
+    uint32_t code;
     REAL("echocart_session_pause", echocart_session_t *)
-    return is("pause_ignored") ? ECHOCART_OK : real(session);
+    if (is("pause_ignored")) {
+        return ECHOCART_OK;
+    }
+    code = real(session);
+    return code == ECHOCART_POISONED && is("session_is_healed") ? ECHOCART_OK : code;
 }
 
 uint32_t echocart_session_stats(const echocart_session_t *session, uint32_t bytes,
