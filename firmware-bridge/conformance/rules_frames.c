@@ -328,7 +328,7 @@ static void would_block(void)
     CHECK(taken < 10000);
     kit_note("10,000 pushes without a poll: %" PRIu64 " taken, the rest WOULD_BLOCK", taken);
     /* Until the results have filled their queue, and nothing moves any more. */
-    for (int idle = 0; idle < 300; idle += 1) {
+    for (int idle = 0; idle < 300 && taken < 10000; idle += 1) {
         echocart_frame_t frame = frame_at((int64_t)taken);
         code = push(&handles, &frame);
         if (code == ECHOCART_OK) {

@@ -192,7 +192,7 @@ static void gives_up(void)
     for (int death = 0; death < 3; death += 1) {
         int worker = child_process();
         CHECK(worker != 0 && kill(worker, SIGKILL) == 0);
-        CHECK(frames_until(&handles, 0, 1000));
+        CHECK(frames_until(&handles, 0, 400));
         CHECK(frames_until(&handles, 1, death < 2 ? 3000 : 150) == (death < 2));
     }
     exam += 1;
